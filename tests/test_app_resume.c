@@ -65,9 +65,13 @@ START_TEST(a_run_asked_to_stop_saves_and_goes_on)
     char *talk = test_path(dir, "started.txt"), *text = program_text(talk);
     ck_assert_msg(strstr(text, "--resume goes on from there") != NULL, "%s", text);
     ck_assert(test_exists(state));
+    char *mark = test_path(cut, "stopped"); /* what a batch script asks for */
+    ck_assert(test_exists(mark));
     /* The recipe is that of the run's folder: nothing but --out is needed. */
     program_done(
         program_run(dir, "train", "--threads", "1", "--out", cut, "--resume", NULL));
+    ck_assert(!test_exists(mark));
+    base_free(mark);
     same_run("whole", "cut");
     same_metrics("whole", "cut");
     base_free(text);

@@ -1,6 +1,6 @@
-/* test_golden.h - texts that are expected whole: files of tests/golden in parts, each below
- * a line "== NAME". After a change on purpose, with GOLDEN=FOLDER in the environment (which
- * must have no such files yet) and CK_FORK=no, what comes is written there. */
+/* test_golden.h - texts that are expected whole: files of tests/documents in parts, each
+ * below a line "== NAME". After a change on purpose, with GOLDEN=FOLDER in the environment
+ * (which must have no such files yet) and CK_FORK=no, what comes is written there. */
 #ifndef TESTS_TEST_GOLDEN_H
 #define TESTS_TEST_GOLDEN_H
 
@@ -24,7 +24,7 @@ static inline void golden_without_pictures(char *text)
 static inline void golden_holds(const char *file, const char *name, const char *text)
 {
     const char *fresh = getenv("GOLDEN");
-    char *path = base_text("%s/golden/%s", getenv("VMOE_TESTS"), file), *all = NULL;
+    char *path = base_text("%s/documents/%s", getenv("VMOE_TESTS"), file), *all = NULL;
     char *head = base_text("== %s\n", name);
     size_t bytes = 0;
 

@@ -1,6 +1,6 @@
 /* test_show_catalogue.c - a document and views of it with every kind of block, every form
  * of a value and every way to leave something out: page, terminal, SVG and CSV, whole
- * (golden/catalogue.txt). */
+ * (documents/catalogue.txt). */
 #include "tests/test_golden.h"
 #include "tests/test_show.h"
 

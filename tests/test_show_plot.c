@@ -1,5 +1,5 @@
 /* test_show_plot.c - each chart of small numbers, whole: where every point, label and key
- * stands (golden/figures.txt, its numbers checked by hand). */
+ * stands (documents/figures.txt, its numbers checked by hand). */
 #include "show/plot_internal.h"
 #include "show/show.h"
 
