@@ -160,6 +160,35 @@ START_TEST(draws_are_keyed_by_everything)
 }
 END_TEST
 
+/* States and published results hang on these numbers: they never change. */
+START_TEST(streams_stay_what_they_are)
+{
+    static const struct {
+        const char *attack;
+        uint64_t seed, step;
+        uint32_t sample;
+        size_t rank, restart;
+        uint32_t first;
+    } cases[] = {{"pgd", 0, 0, 0, 0, 0, 2449310433},
+                 {"pgd", 1, 2, 3, 4, 5, 2088140112},
+                 {"square", 1, 2, 3, 4, 5, 2055550332},
+                 {"apgd-l1-dlr", 7, 0, 12, 0, 1, 2420991359},
+                 {"noise", 7, 19, 12, 0, 0, 4014957479}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const attack_spec spec = {.method = attack_method_find(cases[i].attack)};
+        const attack_task task = {.spec = &spec, .seed = cases[i].seed};
+        const attack_lane lane = {.task = &task,
+                                  .sample = cases[i].sample,
+                                  .rank = cases[i].rank,
+                                  .restart = cases[i].restart};
+        base_rng rng = attack_lane_rng(&lane, cases[i].step);
+
+        ck_assert_uint_eq(base_rng_u32(&rng), cases[i].first);
+    }
+}
+END_TEST
+
 /* ---- APGD's schedule ----------------------------------------------------------------- */
 
 static void check_reviews(size_t n, const size_t *expected, size_t count)
@@ -250,6 +279,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, apgd_follows_its_pseudo_code);
     tcase_add_test(core, draws_are_keyed_by_everything);
+    tcase_add_test(core, streams_stay_what_they_are);
     tcase_add_test(core, reviews_are_where_the_paper_puts_them);
     tcase_add_test(core, steps_are_halved_by_two_rules);
     suite_add_tcase(suite, core);

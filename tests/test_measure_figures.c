@@ -431,6 +431,16 @@ START_TEST(points_of_a_sweep_are_passes_of_their_own)
         ck_assert_mem_eq(p->spent.tokens, tokens, sizeof tokens);
         dropped[i] = p->spent.load[0].dropped / p->spent.load[0].assignments;
     }
+    base_error err = {0};
+    logits[2 * SAMPLE_CLASSES] = NAN; /* of the image that cannot be used */
+    ck_assert_int_eq(
+        measure_capacity_pass(&sweep, 0, run, logits, images, labels, bad, IMAGES, &err),
+        BASE_OK);
+    logits[3 * SAMPLE_CLASSES] = NAN;
+    ck_assert_int_eq(
+        measure_capacity_pass(&sweep, 0, run, logits, images, labels, bad, IMAGES, &err),
+        BASE_NUMERIC);
+    ck_assert_str_eq(err.text, "logits that are not finite with capacity 0");
     ck_assert_double_eq(dropped[0], 0);
     ck_assert_double_ge(dropped[1], 0.49); /* half of the room that all need */
     ck_assert_double_lt(dropped[2], dropped[1]);

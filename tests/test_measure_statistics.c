@@ -277,6 +277,14 @@ START_TEST(rows_without_a_label_are_left_out)
     p = probe_fit(2);
     ck_assert_uint_eq(p.train_count, 0);
     ck_assert_double_nan(p.train);
+    ck_assert(p.iterations == 0 && isnan(p.test) && isnan(p.chance));
+    probe_label[0] = 1; /* one to learn from, one to be asked of */
+    probe_label[3] = 0;
+    p = probe_fit(2);
+    ck_assert(p.train_count == 1 && p.test_count == 1);
+    ck_assert_double_eq(p.train, 1);
+    ck_assert_double_eq(p.test, 0);
+    ck_assert_double_eq(p.chance, 1);
 }
 END_TEST
 
