@@ -1,8 +1,10 @@
 /* test_data_advise.c - reading ahead: for which samples the system is asked, of which bytes
- * of which file. This program's posix_fadvise takes the place of the system's. */
+ * of which file; and when a long scan tells how far it is. This program's posix_fadvise and
+ * clock take the place of the system's. */
 #include "data/data_internal.h"
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/test_layouts.h"
@@ -109,6 +111,63 @@ START_TEST(members_of_zips_are_asked_for_with_their_headers)
 }
 END_TEST
 
+/* ---- long scans ---------------------------------------------------------------------- */
+
+static double clock_step =
+    0.0; /* seconds from one look at the clock to the next; 0: none */
+static double clock_now;
+
+int clock_gettime(clockid_t which, struct timespec *out)
+{
+    (void)which;
+    clock_now += clock_step;
+    out->tv_sec = (time_t)clock_now;
+    out->tv_nsec = (long)((clock_now - (double)out->tv_sec) * 1e9 + 0.5);
+    return 0;
+}
+
+static char told[400]; /* "samples seconds;" of every call, '!' when done */
+
+static void indexing(void *user, size_t samples, double seconds, bool done)
+{
+    const size_t used = strlen(told);
+
+    ck_assert_ptr_eq(user, told);
+    snprintf(told + used, sizeof told - used, "%zu %.1f%s;", samples, seconds,
+             done ? "!" : "");
+}
+
+/* The clock is asked every 256 samples; told is after two seconds, once a second. */
+START_TEST(a_long_scan_tells_how_far_it_is)
+{
+    static const struct {
+        double step;
+        const char *want;
+    } cases[] = {{1.0, "512 2.0;768 3.0;1024 4.0;1280 5.0;1536 6.0;1600 7.0!;"},
+                 {0.5, "1024 2.0;1536 3.0;1600 3.5!;"},
+                 {0.75, "768 2.2;1280 3.8;1600 5.2!;"},
+                 {0.25, ""}};
+    char *list = test_path(root, "l.txt"), *text = base_alloc(1600, 10);
+
+    set_text("a.png", "picture");
+    for (size_t i = 0; i < 1600; i++)
+        memcpy(text + 8 * i, i % 2 ? "a.png\t1\n" : "a.png\t0\n", 8);
+    set_text("l.txt", text);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const data_source_options options = {
+            .indexing = indexing, .indexing_user = told, .index_cache = "none"};
+        told[0] = '\0';
+        clock_step = cases[i].step;
+        clock_now = 1000;
+        data_source_close(set_open(list, &options));
+        clock_step = 0;
+        ck_assert_str_eq(told, cases[i].want);
+    }
+    base_free(text);
+    base_free(list);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("data advise");
@@ -118,6 +177,7 @@ int main(void)
     tcase_add_test(core, files_are_asked_for_whole);
     tcase_add_test(core, members_of_tars_are_asked_for_where_they_lie);
     tcase_add_test(core, members_of_zips_are_asked_for_with_their_headers);
+    tcase_add_test(core, a_long_scan_tells_how_far_it_is);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }

@@ -408,6 +408,96 @@ START_TEST(scaled_decoding_is_near_and_only_where_pixels_are_left_over)
 }
 END_TEST
 
+/* So are the parts that are cut out at random, wherever they begin and end. */
+START_TEST(scaled_parts_are_near_the_exact_ones)
+{
+    const data_augment augment = {.crop = DATA_CROP_RANDOM,
+                                  .area_low = 0.3,
+                                  .area_high = 0.9,
+                                  .ratio_low = 0.75,
+                                  .ratio_high = 1.3};
+    data_decoder *decoder = decoder_make(NULL, false);
+    data_scratch scratch = {0};
+    data_image image[2] = {{0}, {0}};
+    data_health health;
+    unsigned char *bytes;
+    double all = 0;
+
+    jpeg_smooth = true;
+    const size_t size = jpeg_make(&bytes, &jpeg_kinds[1], 643, 517, 95);
+    for (uint64_t draw = 0; draw < 12; draw++) {
+        const size_t side = draw % 3 == 0 ? 96 : 32 + draw;
+        for (int exact = 0; exact < 2; exact++) {
+            const shape_rule rule = {
+                .augment = &augment, .size = side, .channels = 3, .exact = exact};
+            base_rng rng = base_rng_make(draw, BASE_PURPOSE_TEST, 0, 0, 0);
+            ck_assert_int_eq(data_shape_file(&image[exact], &health, decoder, bytes, size,
+                                             &rule, &rng, &scratch, NULL, 0, NULL),
+                             BASE_OK);
+        }
+        double sum = 0;
+        for (size_t i = 0; i < side * side * 3; i++)
+            sum += abs((int)image[0].pixels[i] - (int)image[1].pixels[i]);
+        ck_assert_msg(sum / (double)(side * side * 3) < 5.0, "draw %d to %zu: %g",
+                      (int)draw, side, sum / (double)(side * side * 3));
+        all += sum;
+    }
+    ck_assert(all > 0); /* scaled indeed */
+    free(bytes);
+    data_image_destroy(&image[0]);
+    data_image_destroy(&image[1]);
+    data_scratch_destroy(&scratch);
+    data_decoder_destroy(decoder);
+}
+END_TEST
+
+/* A padded crop may miss the picture: zeros then, whatever was there before. */
+START_TEST(a_crop_beside_the_picture_is_black)
+{
+    const data_augment augment = {.crop = DATA_CROP_PADDED, .padding = 40};
+    const shape_rule rule = {.augment = &augment, .size = 16, .channels = 3, .exact = true};
+    data_decoder *decoder = decoder_make(NULL, false);
+    data_scratch scratch = {0};
+    data_image file = {0}, picture = {0};
+    data_health health;
+    size_t bytes, empty = 0, partly = 0;
+    unsigned char *png = set_png(&bytes, 20, 16, 3);
+
+    ck_assert_int_eq(data_decode(&picture, &health, decoder, png, bytes, NULL, 0, NULL),
+                     BASE_OK);
+    for (uint64_t draw = 0; draw < 40; draw++) {
+        base_rng rng = base_rng_make(draw, BASE_PURPOSE_TEST, 0, 0, 0), again = rng,
+                 third = rng;
+        const shape s = data_shape_of(20, 16, &rule, &third);
+        data_image image = {0};
+        if (file.pixels)
+            memset(file.pixels, 9, 16 * 16 * 3);
+        ck_assert_int_eq(data_shape_file(&file, &health, decoder, png, bytes, &rule, &rng,
+                                         &scratch, NULL, 0, NULL),
+                         BASE_OK);
+        ck_assert_int_eq(data_shape_image(&image, &picture, &rule, &again, &scratch, NULL),
+                         BASE_OK);
+        size_t black = 0;
+        for (size_t i = 0; i < 16 * 16 * 3; i++) {
+            ck_assert_uint_eq(image.pixels[i], file.pixels[i]);
+            black += file.pixels[i] == 0;
+        }
+        ck_assert(!s.empty || black == 16 * 16 * 3);
+        ck_assert(s.empty || black >= (256 - s.part.width * s.part.height) * 3);
+        ck_assert(s.empty || s.part.width < 2 || s.part.height < 2 || black < 16 * 16 * 3);
+        empty += s.empty;
+        partly += !s.empty;
+        data_image_destroy(&image);
+    }
+    ck_assert(empty > 5 && partly > 2);
+    data_image_destroy(&file);
+    data_image_destroy(&picture);
+    data_scratch_destroy(&scratch);
+    data_decoder_destroy(decoder);
+    base_free(png);
+}
+END_TEST
+
 START_TEST(normalising_by_arithmetic_equals_the_table)
 {
     static const float means[][3] = {{0.485f, 0.456f, 0.406f},
@@ -544,6 +634,8 @@ int main(void)
     tcase_add_test(edges, strong_reductions_are_the_same_for_all_kernels);
     tcase_add_test(edges, reduced_blocks_hold_the_largest_products);
     tcase_add_test(core, the_last_set_is_used);
+    tcase_add_test(core, scaled_parts_are_near_the_exact_ones);
+    tcase_add_test(core, a_crop_beside_the_picture_is_black);
     tcase_add_test(core, rows_become_grey_value_by_value);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, edges);
