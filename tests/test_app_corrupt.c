@@ -448,6 +448,24 @@ START_TEST(what_is_missing_is_named)
     program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--resize",
                                 "0", "--size", "8", "--corrupt", "fog", "--quiet", NULL),
                     1, "12 x 10 pixels, expected 8 x 8");
+    /* three photographs, and one that is damaged */
+    const char *tests = getenv("VMOE_TESTS");
+    char *damaged = base_text("%s/fuzz/image/damaged.jpg", tests ? tests : "tests"),
+         *fourth = test_path(frost, "frost4.jpg"), *bytes = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < 3; i++) {
+        char *photograph = base_text("%s/frost%zu.png", frost, i + 1);
+        sample_picture_save(photograph, 1, i);
+        base_free(photograph);
+    }
+    ck_assert_int_eq(base_file_read(&bytes, &count, damaged, 1 << 20, NULL), BASE_OK);
+    test_write(fourth, bytes, count);
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
+                                "frost", "--frost-dir", frost, NULL),
+                    1, "frost4.jpg' is damaged");
+    base_free(bytes);
+    base_free(damaged);
+    base_free(fourth);
     base_free(frost);
     base_free(file);
     base_free(below);

@@ -68,6 +68,29 @@ START_TEST(ranks_end_with_the_bytes_of_one)
 }
 END_TEST
 
+/* Bytes that ranks sent are told with each line, and the share of the time that they
+ * waited: each sends at least the gradients that it does not own. */
+static void sending_is_told(const char *run)
+{
+    char *path = test_path(run, "metrics.jsonl"), *text = program_text(path);
+    size_t lines = 0;
+
+    for (const char *at = text; *at; at += strcspn(at, "\n") + 1) {
+        json_t *line = json_loadb(at, strcspn(at, "\n"), 0, NULL);
+        if (strcmp(json_string_value(json_object_get(line, "kind")), "train") == 0) {
+            const double sent = json_number_of(line, "sent_bytes"),
+                         waited = json_number_of(line, "waited");
+            ck_assert_msg(sent > 1000 && sent < 1e9, "%g bytes were sent", sent);
+            ck_assert_msg(waited >= 0 && waited <= 1, "%g of the time", waited);
+            lines++;
+        }
+        json_decref(line);
+    }
+    ck_assert_uint_gt(lines, 0);
+    base_free(text);
+    base_free(path);
+}
+
 /* What is printed before the first step, and what the process has had at the end. */
 START_TEST(memory_of_a_rank_is_told_before)
 {
@@ -89,6 +112,7 @@ START_TEST(memory_of_a_rank_is_told_before)
                       mib, peak);
 #endif
         ck_assert_double_gt(mib, 0);
+        sending_is_told(run);
         json_decref(root);
         program_result_free(&result);
         base_free(report);
