@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <time.h>
 
-#include "apps/app_internal.h"
+#include "apps/attack/internal.h"
 #include "show/show.h"
 #include "tests/test_attack_command.h"
 #include "tests/test_run.h"
@@ -57,6 +57,117 @@ START_TEST(a_stopped_attack_leaves_a_report_and_goes_on)
     files_equal("adv.npy");
     files_equal("samples.csv");
     ck_assert(!test_exists(state));
+    base_free(state);
+}
+END_TEST
+
+/* ---- a state that somebody left ------------------------------------------------------ */
+
+/* Slow at first, so that the time of the first attack tells whose it is; then it is asked
+ * to stop. */
+static bool slow_then_stop(void *user)
+{
+    size_t *asked = user;
+
+    nanosleep(&(struct timespec){.tv_nsec = *asked < 3 ? 200000000 : 0}, NULL);
+    return (*asked)++ == 6;
+}
+
+/* What a search of this command leaves that is stopped in its second attack. */
+static void state_leave(void)
+{
+    attack_args args = {.common = app_common_defaults(),
+                        .attack = "fgsm,pgd:steps=9",
+                        .eps = "1/255",
+                        .data = data,
+                        .out = out,
+                        .labels = 1};
+    app_attack *a = base_alloc(1, sizeof *a);
+    attack_config config = attack_config_defaults();
+    char *folder = test_path(out, "state"),
+         *state = test_path(out, "state/linf-0.00392156863.state");
+    attack_run *run = NULL;
+    base_error err = {0};
+    size_t asked = 0;
+
+    args.common.quiet = true;
+    args.common.threads = 1;
+    a->args = &args;
+    ck_assert_msg(app_attack_open(a, model, &err) == BASE_OK, "%s", err.text);
+    ck_assert_msg(app_attack_read(a, &err) == BASE_OK, "%s", err.text);
+    ck_assert_int_eq(base_folder_make(folder, NULL), BASE_OK);
+    const attack_target target = measure_target_table(a->target);
+    config.eps = 1.0 / 255;
+    config.samples = a->read.sample;
+    config.stop = slow_then_stop;
+    config.user = &asked;
+    const attack_search search = {.target = &target,
+                                  .config = &config,
+                                  .images = a->read.pixels,
+                                  .labels = a->labels,
+                                  .n = a->n,
+                                  .specs = a->specs,
+                                  .state = state,
+                                  .fingerprint = a->fingerprint,
+                                  .name = out};
+    ck_assert_int_eq(attack_search_go(&run, &search, &err), BASE_INTERRUPTED);
+    ck_assert_uint_eq(attack_run_count(run), 2);
+    ck_assert(attack_run_result(run, 0)->complete);
+    ck_assert(!attack_run_result(run, 1)->complete);
+    attack_run_destroy(run);
+    app_attack_close(a);
+    base_free(a);
+    base_free(folder);
+    base_free(state);
+}
+
+START_TEST(what_was_left_is_gone_on_with)
+{
+    char *state = test_path(out, "state"), *text;
+
+    state_leave();
+    text =
+        base_text("cannot resume '%s': '%s/linf-0.00392156863.state' is of other images, "
+                  "another budget, seed or mode",
+                  out, state);
+    program_refused(program_run(dir, ATTACK, out, "--attack", "fgsm,pgd:steps=9", "--eps",
+                                "1/255", "--resume", "--seed", "5", "--quiet", NULL),
+                    1, text);
+    base_free(text);
+    text = base_text("has the attack 'pgd:steps=9' where this run has 'pgd:steps=8'");
+    program_refused(program_run(dir, ATTACK, out, "--attack", "fgsm,pgd:steps=8", "--eps",
+                                "1/255", "--resume", "--quiet", NULL),
+                    1, text);
+    base_free(text);
+    const vit_config dense = sample_config(false);
+    char *another = test_path(dir, "dense.safetensors");
+    sample_model_save(another, &dense, sample_labels);
+    program_refused(program_run(dir, "attack", another, "--data", data, "--labels",
+                                "predicted", "--out", out, "--attack", "fgsm,pgd:steps=9",
+                                "--eps", "1/255", "--resume", "--quiet", NULL),
+                    1, "is of another model or other data");
+    base_free(another);
+    program_result r =
+        program_run(dir, ATTACK, out, "--attack", "fgsm,pgd:steps=9", "--eps", "1/255",
+                    "--resume", "--checks", "off", "--threads", "1", NULL);
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_msg(!strstr(r.err, "beginning anew"), "%s", r.err);
+    program_result_free(&r);
+    ck_assert(!test_exists(state));
+    json_t *json = result(out);
+    ck_assert_double_ge(show_json_number(json, "attacks[0].seconds"), 0.39);
+    ck_assert(json_is_true(json_object_get(json, "complete")));
+    json_decref(json);
+    r = program_run(dir, ATTACK, other, "--attack", "fgsm,pgd:steps=9", "--eps", "1/255",
+                    "--resume", "--checks", "off", "--threads", "1", NULL);
+    ck_assert_int_eq(r.code, 0);
+    text =
+        base_text("vmoe attack: '%s' holds nothing to go on from, beginning anew", other);
+    ck_assert_msg(strstr(r.err, text) != NULL, "%s", r.err);
+    base_free(text);
+    program_result_free(&r);
+    files_equal("adv.npy");
+    files_equal("samples.csv");
     base_free(state);
 }
 END_TEST
@@ -548,6 +659,7 @@ int main(void)
     tcase_add_test(core, the_table_fits_eighty_columns);
     tcase_add_test(limits, bad_images_are_skipped_as_in_eval);
     tcase_add_test(limits, a_report_is_not_written_over);
+    tcase_add_test(resume, what_was_left_is_gone_on_with);
     tcase_add_test(resume, a_stopped_attack_leaves_a_report_and_goes_on);
     tcase_add_test(limits, budgets_without_sense_are_refused);
     tcase_add_test(limits, unknown_attacks_name_the_nearest);

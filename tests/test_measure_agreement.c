@@ -60,8 +60,19 @@ START_TEST(agreement_is_what_counting_says)
     ck_assert_uint_le(r.tokens, 256);
     ck_assert_int_eq(measure_trace_create(&trace, 1, r.tokens, r.experts, &err), BASE_OK);
     measure_trace_take(&trace, run);
-    for (size_t t = 0; t < r.tokens; t++)
+    for (size_t t = 0; t < r.tokens; t++) {
+        uint64_t bits = 0;
+
         before[t] = choice_of(&r, t);
+        for (size_t e = 0; e < r.experts; e++)
+            bits |= (uint64_t)before[t].has[e] << e;
+        ck_assert_uint_eq(trace.mask[t * MEASURE_MASK_WORDS], bits);
+        ck_assert_uint_eq(trace.mask[t * MEASURE_MASK_WORDS + 1], 0);
+        ck_assert_int_eq(trace.first[t], before[t].first);
+        ck_assert_mem_eq(trace.probs + t * r.experts, before[t].probs,
+                         r.experts * sizeof(double));
+    }
+    ck_assert_uint_eq(trace.tokens_per_image, r.tokens_per_image);
     for (size_t i = 0; i < IMAGES; i++)
         measure_trace_compare(same, &trace, run, i, false);
 
