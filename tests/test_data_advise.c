@@ -111,6 +111,99 @@ START_TEST(members_of_zips_are_asked_for_with_their_headers)
 }
 END_TEST
 
+/* ---- the loader ---------------------------------------------------------------------- */
+
+/* The names of the pictures that were asked for, without folders, endings and offsets. */
+static void asked_names(char out[400])
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (const char *at = asked; *at; at = strchr(at, ';') + 1)
+        used += (size_t)snprintf(out + used, 400 - used, "%s%.*s", used ? " " : "",
+                                 (int)strcspn(at, "."), at);
+}
+
+/* Names of the samples of batches from number first on, every so many. */
+static void sample_names(char out[400], const data_source *source,
+                         const data_loader_config *config, size_t batches, size_t first)
+{
+    data_loader_config plain = *config;
+    data_loader *loader = NULL;
+    size_t used = 0;
+
+    plain.readahead = false;
+    ck_assert_int_eq(data_loader_create(&loader, source, &plain, NULL), BASE_OK);
+    out[0] = '\0';
+    for (size_t i = 0; i < batches; i++) {
+        data_batch batch;
+        char name[200];
+        ck_assert_int_eq(data_loader_next(loader, &batch, NULL), BASE_OK);
+        for (size_t k = 0; i >= first && k < batch.count; k++) {
+            data_source_relative_name(source, batch.samples[k], name, sizeof name);
+            used += (size_t)snprintf(out + used, 400 - used, "%s%.2s", used ? " " : "",
+                                     strchr(name, '/') + 1);
+        }
+    }
+    data_loader_destroy(loader);
+}
+
+/* While one batch is made the system is told of the next own one, within the epoch. */
+START_TEST(the_next_batch_is_asked_for_while_one_is_made)
+{
+    data_loader_config config = data_loader_defaults();
+    char name[32], found[400], want[400], *set = test_path(root, "set");
+
+    for (size_t i = 0; i < 12; i++) {
+        size_t bytes;
+        unsigned char *png = set_png(&bytes, 100, 90, (unsigned)i * 3 + 1);
+        unsigned char *large = base_alloc(LARGE + bytes, 1);
+        memcpy(large, png, bytes); /* what follows a picture does not matter */
+        snprintf(name, sizeof name, "set/%c/%02zu.png", (char)('a' + (int)(i % 2)), i);
+        set_file(root, name, large, LARGE + bytes);
+        base_free(large);
+        base_free(png);
+    }
+    data_source *source = set_open(set, NULL);
+    config.batch = 4;
+    config.size = 8;
+    config.threads = 0;
+    for (int training = 0; training < 2; training++) {
+        for (int ahead = 0; ahead < 2; ahead++) {
+            data_loader *loader = NULL;
+            config.training = training;
+            config.readahead = ahead;
+            ck_assert_int_eq(data_loader_create(&loader, source, &config, NULL), BASE_OK);
+            asked[0] = '\0';
+            for (int i = 0; i < 3; i++) {
+                data_batch batch;
+                ck_assert_int_eq(data_loader_next(loader, &batch, NULL), BASE_OK);
+            }
+            asked_names(found);
+            sample_names(want, source, &config, 3, 1);
+            ck_assert_str_eq(found, ahead ? want : "");
+            data_loader_destroy(loader);
+        }
+    }
+    /* batches 0 and 2 of every 4, of two samples each: while 0 is made, those of 2 */
+    data_loader *loader = NULL;
+    data_batch batch;
+    config.training = false;
+    config.batch = 2;
+    config.take_every = 2;
+    config.take_count = 1;
+    ck_assert_int_eq(data_loader_create(&loader, source, &config, NULL), BASE_OK);
+    asked[0] = '\0';
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(data_loader_next(loader, &batch, NULL), BASE_OK);
+    asked_names(found);
+    ck_assert_str_eq(found, "08 10 05 07"); /* of 00 02 04 06 08 10 01 03 05 07 09 11 */
+    data_loader_destroy(loader);
+    data_source_close(source);
+    base_free(set);
+}
+END_TEST
+
 /* ---- long scans ---------------------------------------------------------------------- */
 
 static double clock_step =
@@ -177,6 +270,7 @@ int main(void)
     tcase_add_test(core, files_are_asked_for_whole);
     tcase_add_test(core, members_of_tars_are_asked_for_where_they_lie);
     tcase_add_test(core, members_of_zips_are_asked_for_with_their_headers);
+    tcase_add_test(core, the_next_batch_is_asked_for_while_one_is_made);
     tcase_add_test(core, a_long_scan_tells_how_far_it_is);
     suite_add_tcase(suite, core);
     return test_run(suite);

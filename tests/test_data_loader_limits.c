@@ -138,6 +138,26 @@ START_TEST(settings_out_of_range_are_refused)
 }
 END_TEST
 
+START_TEST(defaults_are_as_documented)
+{
+    const data_loader_config c = data_loader_defaults();
+    const data_augment *a = &c.augment;
+    const int cpus = base_cpu_count();
+
+    ck_assert(!c.training && c.batch == 64 && c.queue == 3 && c.readahead && c.size == 224);
+    ck_assert(c.channels == 3 && c.resize == 256 && c.filter == DATA_FILTER_BILINEAR);
+    ck_assert_uint_eq(c.threads, cpus > 1 ? (size_t)cpus - 1 : 1);
+    ck_assert(c.mean[0] == 0.485f && c.mean[1] == 0.456f && c.mean[2] == 0.406f);
+    ck_assert(c.std[0] == 0.229f && c.std[1] == 0.224f && c.std[2] == 0.225f);
+    ck_assert(a->crop == DATA_CROP_RANDOM && a->area_low == 0.08 && a->area_high == 1);
+    ck_assert(a->ratio_low == 0.75 && a->ratio_high == 4.0 / 3 && a->padding == 4);
+    ck_assert(a->flip == 0.5 && a->policy_operations == 2 && a->policy_magnitude == 9);
+    ck_assert(a->mix_probability == 1 && a->mixup == 0 && a->cutmix == 0 && a->erase == 0);
+    ck_assert(c.limits.max_pixels == 178956970 && c.limits.max_file_bytes == 268435456);
+    ck_assert(c.max_bad == 0.001 && c.limit == 0 && c.helpers == 0 && !c.bytes);
+}
+END_TEST
+
 #define FINE(change)                                                                       \
     do {                                                                                   \
         config = training(4);                                                              \
@@ -347,6 +367,7 @@ int main(void)
     tcase_add_test(limits, a_loader_can_be_destroyed_at_any_time);
     tcase_add_test(limits, fewer_samples_than_a_batch_are_refused);
     tcase_add_test(limits, settings_out_of_range_are_refused);
+    tcase_add_test(limits, defaults_are_as_documented);
     tcase_add_test(limits, each_setting_has_its_limits);
     tcase_add_test(limits, raw_pixels_become_batches);
     tcase_add_test(limits, a_single_sample_makes_a_batch);
