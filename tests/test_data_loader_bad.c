@@ -239,6 +239,139 @@ START_TEST(odd_and_damaged_samples_are_used_counted_and_named)
 }
 END_TEST
 
+typedef struct seen {
+    size_t count, sample[20];
+    data_health health[20];
+    char reason[20][100];
+} seen;
+
+static void keep_named(void *user, size_t sample, data_health health, const char *reason)
+{
+    seen *s = user;
+
+    ck_assert_uint_lt(s->count, 20);
+    s->sample[s->count] = sample;
+    s->health[s->count] = health;
+    snprintf(s->reason[s->count++], 100, "%s", reason);
+}
+
+/* Whole lines, of files and of members, of samples with a class and without. */
+START_TEST(lines_name_a_sample_its_class_and_its_place)
+{
+    const data_source_options unlabelled = {.allow_single_class = true,
+                                            .allow_unlabelled = true};
+    data_loader_config config = evaluation(4);
+    char *tar, *want, *flat = test_path(root, "flat");
+    lines log = {0};
+    seen all = {0};
+    FILE *file = set_tar_open(&tar, root, "x.tar");
+
+    config.skip_bad = true;
+    config.log = keep_line;
+    config.log_user = &log;
+    config.named = keep_named;
+    config.named_user = &all;
+    set_member(file, "a/1.png", '0', "no image", 8);
+    set_member(file, "b/2.png", '0', "", 0);
+    set_tar_end(file);
+    source = set_open(tar, NULL);
+    data_loader *loader = make_loader(&config);
+    ck_assert_uint_eq(next(loader).count, 2);
+    want = base_text("bad sample: %s!a/1.png: unknown format (sample 0, class a, 8 bytes "
+                     "at offset 512)",
+                     tar);
+    ck_assert_str_eq(log.first, want);
+    base_free(want);
+    want = base_text("bad sample: %s!b/2.png: empty file (sample 1, class b, 0 bytes at "
+                     "offset 1536)",
+                     tar);
+    ck_assert_str_eq(log.last, want);
+    base_free(want);
+    ck_assert_uint_eq(log.count, 2);
+    ck_assert(all.count == 2 && all.sample[0] == 0 && all.sample[1] == 1);
+    ck_assert(all.health[0] == DATA_HEALTH_BAD && all.health[1] == DATA_HEALTH_BAD);
+    ck_assert_str_eq(all.reason[0], "unknown format");
+    ck_assert_str_eq(all.reason[1], "empty file");
+    ck_assert_int_eq(data_loader_seek(loader, 1, 0, NULL), BASE_OK);
+    ck_assert_uint_eq(next(loader).count, 2); /* spoken of once, counted again */
+    ck_assert_uint_eq(log.count, 2);
+    ck_assert_uint_eq(all.count, 2);
+    ck_assert_uint_eq(data_loader_counts(loader).bad, 4);
+    data_loader_destroy(loader);
+    data_source_close(source);
+    base_free(tar);
+
+    set_file(root, "flat/1.png", "no image", 8);
+    source = set_open(flat, &unlabelled);
+    loader = make_loader(&config);
+    ck_assert_uint_eq(next(loader).count, 1);
+    want = base_text("bad sample: %s/1.png: unknown format (sample 0, class none, 8 bytes)",
+                     flat);
+    ck_assert_str_eq(log.last, want);
+    base_free(want);
+    data_loader_destroy(loader);
+    base_free(flat);
+}
+END_TEST
+
+/* In bytes a bad sample is zeros, too, whatever the slot held before. */
+START_TEST(a_bad_sample_among_bytes_is_zeros)
+{
+    data_loader_config config = evaluation(3);
+
+    make_set(6);
+    open_set();
+    spoil(4);
+    reopen();
+    config.skip_bad = true;
+    config.bytes = true;
+    data_loader *loader = make_loader(&config);
+    next(loader);
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(data_loader_seek(loader, 0, 0, NULL), BASE_OK);
+        next(loader);
+        const data_batch b = next(loader);
+        ck_assert(b.bad[1] && !b.bad[0] && b.labels[1] == -1 && b.labels_b[1] == -1);
+        ck_assert(b.weight_a[1] == 1 && b.samples[1] == 4);
+        size_t values[2] = {0};
+        for (size_t k = 0; k < SIDE * SIDE * 3; k++) {
+            values[0] += b.bytes[k] != 0;
+            values[1] += b.bytes[SIDE * SIDE * 3 + k] != 0;
+        }
+        ck_assert(values[0] > 0 && values[1] == 0);
+    }
+    data_loader_destroy(loader);
+}
+END_TEST
+
+/* A share of the samples is borne, to the sample. */
+START_TEST(the_share_of_bad_samples_has_its_limit)
+{
+    data_loader_config config = training(10);
+
+    make_set(120);
+    open_set();
+    for (size_t i = 0; i < 60; i++)
+        spoil(i * 2);
+    reopen();
+    config.max_bad = 59.5 / 120;
+    check_stop(config, "too many bad samples: 60 of 120, more than the 59 allowed; the "
+                       "last is a bad sample: ");
+    config.max_bad = 60.0 / 120;
+    ck_assert_uint_ne(run_hash(&config, 30), 0);
+    config.limit = 110; /* of the share of these */
+    config.max_bad = 0.46;
+    data_loader *loader = make_loader(&config);
+    base_status status = BASE_OK;
+    base_error err = {0};
+    data_batch b;
+    for (int step = 0; step < 40 && status == BASE_OK; step++)
+        status = data_loader_next(loader, &b, &err);
+    ck_assert(status == BASE_OK || strstr(err.text, " of 110, more than the 50 allowed"));
+    data_loader_destroy(loader);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("data_loader_bad");
@@ -252,6 +385,9 @@ int main(void)
     tcase_add_test(core, too_many_bad_samples_stop_the_training);
     tcase_add_test(core, a_set_without_any_good_sample_stops_at_once);
     tcase_add_test(core, odd_and_damaged_samples_are_used_counted_and_named);
+    tcase_add_test(core, lines_name_a_sample_its_class_and_its_place);
+    tcase_add_test(core, a_bad_sample_among_bytes_is_zeros);
+    tcase_add_test(core, the_share_of_bad_samples_has_its_limit);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }

@@ -341,6 +341,37 @@ START_TEST(lists_are_read_line_by_line)
 }
 END_TEST
 
+/* A name of 4096 bytes may be asked for, a line has 8190 at most. */
+START_TEST(long_lines_of_lists_are_told)
+{
+    static const struct {
+        size_t bytes;
+        base_status status;
+        const char *text; /* behind the list's name */
+    } cases[] = {{4096, BASE_IO, "' line 1: cannot open '"},
+                 {4097, BASE_FORMAT, "' line 1: the name is too long: 'nnnnnnnn"},
+                 {8189, BASE_FORMAT, "' line 1: the name is too long: 'nnnnnnnn"},
+                 {8200, BASE_FORMAT, "' line 1 is too long"}};
+    char *path = test_path(root, "l.txt"), *spec = base_text("list:%s", path);
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        data_source *source = NULL;
+        base_error err = {0};
+        char *text = base_alloc(cases[i].bytes + 8, 1);
+        char *want = base_text("'%s%s", path, cases[i].text);
+        memset(text, 'n', cases[i].bytes);
+        memcpy(text + cases[i].bytes, "\t1\n", 3);
+        set_text("l.txt", text);
+        ck_assert_int_eq(data_source_open(&source, spec, NULL, &err), cases[i].status);
+        ck_assert_msg(strncmp(err.text, want, strlen(want)) == 0, "%s", err.text);
+        base_free(want);
+        base_free(text);
+    }
+    base_free(spec);
+    base_free(path);
+}
+END_TEST
+
 /* ---- above class folders ------------------------------------------------------------- */
 
 START_TEST(parts_and_folders_around_are_told)
@@ -564,6 +595,7 @@ int main(void)
     tcase_add_test(core, classes_are_what_their_names_and_the_options_say);
     tcase_add_test(core, a_class_map_says_which_labels_folders_have);
     tcase_add_test(core, lists_are_read_line_by_line);
+    tcase_add_test(core, long_lines_of_lists_are_told);
     tcase_add_test(core, parts_and_folders_around_are_told);
     tcase_add_test(core, lists_of_classes_in_another_order_are_told);
     tcase_add_test(core, archives_say_what_lies_in_them);

@@ -179,14 +179,13 @@ static base_status take_line(lines *l, base_error *err)
     data_record r = {.size = UNRESOLVED};
     base_status status;
 
-    l->label = NULL;
     if (tab)
         *tab = '\0';
     const char *name = l->text;
-    if (strlen(name) > DATA_NAME_MAX)
-        return line_error(l, err, "the name is too long");
     char *label = tab ? tab + 1 : NULL;
     l->label = label;
+    if (strlen(name) > DATA_NAME_MAX)
+        return line_error(l, err, "the name is too long");
     if (label) {
         label += strspn(label, " ");
         size_t bytes = strcspn(label, "\t");
