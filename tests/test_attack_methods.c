@@ -355,6 +355,31 @@ START_TEST(ascents_follow_their_rule)
 }
 END_TEST
 
+/* Of 130 steps every second is told, or nearly; of 70 rounds the first 64. */
+START_TEST(long_curves_are_thinned)
+{
+    const attack_result r = watch(LINF, 1e-3, "pgd:steps=130,relative=0.7", 1);
+    double top = -INFINITY;
+    size_t at = 0;
+
+    ck_assert_uint_eq(r.broken, 0);
+    ck_assert_uint_eq(r.curve_count, ATTACK_CURVE_MAX);
+    for (size_t step = 0; step <= 130; step++) {
+        top = fmax(top, loss_at(NULL, seen[1 + step], LOSS(CE), labels[1], -1));
+        if (step != at * 130 / (ATTACK_CURVE_MAX - 1))
+            continue;
+        ck_assert_uint_eq(r.curve_step[at], step);
+        ck_assert_double_eq_tol(r.curve[at], top, 2e-6);
+        at++;
+    }
+    ck_assert_uint_eq(at, ATTACK_CURVE_MAX);
+    const attack_result many = watch(LINF, 1e-3, "pgd:steps=1,restarts=70", 1);
+    ck_assert_uint_eq(many.restarts, 70);
+    ck_assert_uint_eq(many.by_restart_count, ATTACK_CURVE_MAX);
+    ck_assert_double_eq(many.forward_evals, 140);
+}
+END_TEST
+
 /* ---- SPSA ---------------------------------------------------------------------------- */
 
 /* From the start: probes of each pair, then a step of Adam along what they tell. */
@@ -499,6 +524,32 @@ static size_t phase_follow(const sparse *a, size_t at, int32_t target, size_t st
     return best;
 }
 
+/* Of the last phase alone: the best loss so far, from its first point on; and how much of
+ * its rise came in the last quarter. */
+static void curve_is(const attack_result *r, const sparse *a, size_t at)
+{
+    const size_t before = a->steps[0] + a->steps[1], all = before + a->steps[2];
+    const int32_t target =
+        a->loss == LOSS(DLR_TARGET) ? ranked(images + at * INPUTS, labels[at], 0) : -1;
+    double top = -1e6, first = 0, late = 0;
+
+    if (all >= ATTACK_CURVE_MAX)
+        return;
+    ck_assert_uint_eq(r->curve_count, all + 1);
+    for (size_t step = 0; step <= all; step++) {
+        if (step >= before) /* the two phases before have a first point more each */
+            top = fmax(top, loss_at(NULL, seen[1 + step + 2], a->loss, labels[at], target));
+        ck_assert_uint_eq(r->curve_step[step], step);
+        ck_assert_double_eq_tol(r->curve[step], top, 2e-6);
+        first = step == before ? top : first;
+        late = step == all - a->steps[2] / 4 ? top : late;
+    }
+    if (top - first > 1e-3)
+        ck_assert_double_eq_tol(r->late_rise, (top - late) / (top - first), 1e-2);
+    else if (top == first)
+        ck_assert_double_eq(r->late_rise, 1);
+}
+
 /* Uphill; and with a gradient that leads down, where the best point is not the last. */
 START_TEST(l1_apgd_follows_its_pseudo_code)
 {
@@ -516,6 +567,7 @@ START_TEST(l1_apgd_follows_its_pseudo_code)
         if (r.broken > 0)
             continue;
         followed++;
+        curve_is(&r, a, at);
         for (size_t round = 0; round < a->rounds; round++) {
             const bool aims = a->loss == LOSS(DLR_TARGET);
             base_rng rng = stream(a->name, at, aims ? round : 0, aims ? 0 : round, 0);
@@ -732,6 +784,7 @@ int main(void)
     tcase_add_loop_test(core, noise_is_drawn_as_it_is_said, 0, 3);
     tcase_add_loop_test(core, ascents_follow_their_rule, 0,
                         sizeof ascents / sizeof ascents[0]);
+    tcase_add_test(core, long_curves_are_thinned);
     tcase_add_test(core, spsa_follows_its_rule);
     tcase_add_loop_test(core, l1_apgd_follows_its_pseudo_code, 0,
                         2 * sizeof sparses / sizeof sparses[0]);

@@ -119,8 +119,10 @@ static inline void check_same(const attack_run *a, const attack_run *b)
 }
 
 static const char *const LISTS[3] = {
-    "noise fgsm pgd:restarts=3,steps=8 mi-fgsm apgd-ce:steps=20 apgd-t:steps=12,targets=3",
-    "noise fgsm pgd:restarts=3,steps=8 apgd-dlr:steps=20 pgd:targets=3,loss=margin,steps=6",
+    "noise spsa:steps=2,pairs=3 fgsm pgd:restarts=3,steps=8 mi-fgsm apgd-ce:steps=20 "
+    "apgd-t:steps=12,targets=3",
+    "noise cw:steps=8,rounds=2,c=1 square:queries=12 fgsm pgd:restarts=3,steps=8 "
+    "apgd-dlr:steps=20 pgd:targets=3,loss=margin,steps=6",
     "noise pgd:restarts=2,steps=8 apgd-ce:steps=20 fab-t:steps=10"};
 static const double BUDGETS[3] = {0.012, 0.12, 0.5};
 

@@ -143,7 +143,6 @@ static attack_want next(attack_lane *lane)
     } else {
         const size_t spacing = (size_t)(REVIEW_SHARE * (double)s->steps[s->phase]);
         s->done++;
-        lane->step++;
         if (lane->value > s->best)
             keep_best(lane);
         if (++s->since_review >= (spacing > 0 ? spacing : 1) && review(lane)) {
@@ -158,6 +157,7 @@ static attack_want next(attack_lane *lane)
         return enter(lane, s->phase + 1);
     }
     move(lane, from, g);
+    lane->step++;
     return s->phase == PHASES - 1 && s->done + 1 == s->steps[s->phase]
                ? ATTACK_WANT_LOGITS
                : ATTACK_WANT_GRADIENT;
