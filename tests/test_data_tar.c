@@ -4,6 +4,7 @@
 #include "data/data_internal.h"
 #include "data/sources/archives_internal.h"
 
+#include <fcntl.h>
 #include <zlib.h>
 
 #include "tests/test_leaks.h"
@@ -367,6 +368,208 @@ START_TEST(one_class_in_a_tar_is_refused_unless_allowed)
 }
 END_TEST
 
+/* ---- to the byte --------------------------------------------------------------------- */
+
+/* Opens the archive: status and the whole message, behind its path. */
+static void check_message(base_status status, const char *text)
+{
+    data_source *source = NULL;
+    base_error err = {0};
+    char *want = base_text("'%s'%s", path, text);
+
+    ck_assert_int_eq(data_source_open(&source, path, &one_class, &err), status);
+    if (status != BASE_OK)
+        ck_assert_str_eq(err.text, want);
+    data_source_close(source);
+    base_free(want);
+}
+
+/* The archive of two members, the second of 10 bytes, cut at every place. */
+START_TEST(a_cut_archive_is_read_as_far_as_its_members_are_whole)
+{
+    set_name_member(tar, "a/1.png"); /* 0 .. 1023 */
+    set_member(tar, "a/2.png", '0', "0123456789", 10);
+    set_tar_end(tar);
+    char *whole = NULL;
+    size_t all = 0;
+    ck_assert_int_eq(base_file_read(&whole, &all, path, 1 << 20, NULL), BASE_OK);
+    for (size_t bytes = 2048; bytes > 1024;
+         bytes -= bytes > 1600 || bytes < 1500 ? 97 : 1) {
+        char text[200];
+        test_write(path, whole, bytes);
+        snprintf(
+            text, sizeof text,
+            ": member a/2.png ends beyond the end of the archive (10 bytes from offset "
+            "1536 of %ld)",
+            (long)bytes);
+        if (bytes >= 1546)
+            check_message(BASE_OK, "");
+        else if (bytes >= 1536)
+            check_message(BASE_FORMAT, text);
+        else
+            set_refused(path, &one_class, BASE_FORMAT,
+                        "damaged tar archive at offset 1024");
+    }
+    test_write(path, whole, 1546);
+    base_free(whole);
+    data_source *source = set_open(path, &one_class);
+    set_holds(source, 1, "0123456789");
+    ck_assert_str_eq(data_source_notice(source),
+                     "the archive ends without its two blocks of zeros");
+    data_source_close(source);
+}
+END_TEST
+
+/* 2^48 bytes are no file's size; below, the archive was cut. */
+START_TEST(absurd_sizes_are_told_apart_from_cuts)
+{
+    for (int less = 0; less < 2; less++) {
+        set_header h = set_header_make("a/1.png", '0', 0);
+        FILE *file = fopen(path, "wb");
+        memset(h.at + 124, less ? 0xff : 0, 12);
+        h.at[124] = 0x80;
+        memset(h.at + 125, 0, 4);
+        h.at[129] = less ? 0 : 1; /* 2^48, or one less */
+        set_sign(&h);
+        set_body(file, h.at, SET_BLOCK);
+        set_tar_end(file);
+        check_message(BASE_FORMAT,
+                      less
+                          ? ": member a/1.png ends beyond the end of the archive "
+                            "(281474976710655 bytes from offset 512 of 1536)"
+                          : ": member size 281474976710656 exceeds the archive (a/1.png at "
+                            "offset 512)");
+    }
+    fclose(tar);
+}
+END_TEST
+
+START_TEST(kinds_of_compression_are_told_by_their_first_bytes)
+{
+    static const struct {
+        const char *first, *name, *undo; /* NULL: none */
+    } kinds[] = {
+        {"\x1f\x8b\x08.....", "gzip", "gunzip"},
+        {"BZh91AY.", "bzip2", "bunzip2"},
+        {"\xfd"
+         "7zXZ...",
+         "xz", "unxz"},
+        {"\x28\xb5\x2f\xfd....", "zstd", "unzstd"},
+        {"PK\3\4....", "zip", "unzip"},
+        {"\x1f\x8c......", NULL, NULL},
+        {"BZ.91AY.", NULL, NULL},
+        {"\xfd"
+         "7zXY...",
+         NULL, NULL},
+        {"\x28\xb5\x2f\xfe....", NULL, NULL},
+        {"PK\3\5....", NULL, NULL},
+        {"\x1f\x8b", NULL, NULL}, /* too short to be any */
+    };
+
+    fclose(tar);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        base_error err = {0};
+        test_write(path, kinds[i].first, strlen(kinds[i].first));
+        const int fd = open(path, O_RDONLY);
+        const base_status status = data_tar_refuse_compressed(fd, "x", &err);
+        close(fd);
+        ck_assert_int_eq(status, kinds[i].name ? BASE_UNSUPPORTED : BASE_OK);
+        if (!kinds[i].name)
+            continue;
+        char *want = base_text("'x' is compressed (%s) and so has no random access: "
+                               "decompress it first, with %s",
+                               kinds[i].name, kinds[i].undo);
+        ck_assert_str_eq(err.text, want);
+        base_free(want);
+    }
+}
+END_TEST
+
+START_TEST(a_tar_is_known_by_its_name_or_its_magic)
+{
+    static const char *const names[] = {"a.tar",     "a.TGZ",    "a.tar.gz",
+                                        "a.tar.bz2", "a.tar.xz", "a.tar.zst"};
+    char bytes[300] = {0};
+
+    fclose(tar);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *name = test_path(root, names[i]);
+        test_write(name, "x", 1);
+        ck_assert_msg(data_tar_looks(name), "%s", name);
+        base_free(name);
+    }
+    char *plain = test_path(root, "plain");
+    memcpy(bytes + 257, "ustar", 5);
+    for (size_t size = 261; size <= 262; size++) {
+        test_write(plain, bytes, size);
+        ck_assert(data_tar_looks(plain) == (size == 262));
+    }
+    bytes[261] = 'R';
+    test_write(plain, bytes, sizeof bytes);
+    ck_assert(!data_tar_looks(plain));
+    ck_assert(!data_tar_looks(root));
+    ck_assert(!data_tar_looks("/nowhere.tar"));
+    base_free(plain);
+}
+END_TEST
+
+/* What a member becomes in the index. */
+START_TEST(records_of_members_say_where_they_lie)
+{
+    data_member m = {.header = 1024, .at = 2048, .size = 7};
+    data_record r = data_member_record(&m, 3, -1);
+
+    ck_assert(r.offset == 2048 && r.size == 7 && r.container == 3 && r.label == -1);
+    ck_assert_uint_eq(r.name, 1024);
+    m.size = DATA_SIZE_MOST;
+    ck_assert(
+        data_record_readable(&(data_record){.size = data_member_record(&m, 0, 0).size}));
+    m.size++;
+    ck_assert_uint_eq(data_member_record(&m, 0, 0).size, data_size_unreadable(DATA_LARGE));
+    m.sparse = true;
+    ck_assert_uint_eq(data_member_record(&m, 0, 0).size, data_size_unreadable(DATA_SPARSE));
+    m = (data_member){.header = 5 * 512 + 2048, .at = 2048, .size = 1}; /* a link's */
+    r = data_member_record(&m, 0, 0);
+    ck_assert_uint_eq(r.name, DATA_NAME_AFTER | 5);
+    m = (data_member){.header = 99, .size = 4, .zip = true};
+    r = data_member_record(&m, 0, 0);
+    ck_assert(r.offset == 99 && r.name == DATA_NAME_ZIP && r.size == 4);
+    fclose(tar);
+}
+END_TEST
+
+/* Links to links, up to sixteen of them, in any order; of two files of one name the last. */
+START_TEST(links_lead_as_far_as_sixteen_steps)
+{
+    static const size_t steps[] = {1, 16, 17};
+
+    fclose(tar);
+    for (size_t i = 0; i < 3; i++) {
+        FILE *file = fopen(path, "wb");
+        char name[32], target[32];
+        for (size_t k = 0; k <= steps[i]; k++) {
+            snprintf(name, sizeof name, "a/%02zu.png", k);
+            snprintf(target, sizeof target, "a/%02zu.png", k + 1);
+            set_header h = set_header_make(name, '1', 0);
+            snprintf((char *)h.at + 157, 100, "%s", target);
+            set_sign(&h);
+            set_body(file, h.at, SET_BLOCK);
+        }
+        set_member(file, target, '0', "first", 5);
+        set_member(file, target, '0', "second", 6);
+        set_tar_end(file);
+        data_source *source = set_open(path, &one_class);
+        /* the link next to the file leads there in one step, the first in all of them */
+        ck_assert_uint_eq(data_source_count(source), steps[i] < 17 ? steps[i] + 2 : 18);
+        set_holds(source, 0, "second");
+        ck_assert_uint_eq(data_source_ignored_for(source, DATA_IGNORED_LINK),
+                          steps[i] < 17 ? 0 : 1);
+        ck_assert_uint_eq(data_source_ignored_for(source, DATA_IGNORED_AGAIN), 1);
+        data_source_close(source);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("data_tar");
@@ -392,6 +595,12 @@ int main(void)
     tcase_add_test(limits, compressed_archives_are_refused_with_advice);
     tcase_add_test(limits, archives_that_are_none_in_an_archive_are_refused);
     tcase_add_test(limits, one_class_in_a_tar_is_refused_unless_allowed);
+    tcase_add_test(core, kinds_of_compression_are_told_by_their_first_bytes);
+    tcase_add_test(core, a_tar_is_known_by_its_name_or_its_magic);
+    tcase_add_test(core, records_of_members_say_where_they_lie);
+    tcase_add_test(core, links_lead_as_far_as_sixteen_steps);
+    tcase_add_test(limits, a_cut_archive_is_read_as_far_as_its_members_are_whole);
+    tcase_add_test(limits, absurd_sizes_are_told_apart_from_cuts);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);
