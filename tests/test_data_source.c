@@ -167,6 +167,143 @@ START_TEST(data_to_train_on_or_to_validate_on_without_labels_is_refused)
 }
 END_TEST
 
+/* Whole refusals of two data sets that do not go together; ~ is the root. */
+START_TEST(pairs_that_do_not_fit_are_told)
+{
+    static const struct {
+        const char *train, *val, *labels, *map, *key;
+        base_status status;
+        const char *text;
+    } cases[] = {
+        {"t", "v", NULL, NULL, NULL, BASE_OK, ""},
+        {"t", "v", "l.txt", NULL, NULL, BASE_USAGE,
+         "--val-labels means nothing for '~/v' (folder), whose labels are its own"},
+        {"t", "v", NULL, NULL, "k", BASE_USAGE,
+         "--label-key means nothing for '~/v' (folder) nor for ~/t"},
+        {"t", "l.txt", NULL, "m", NULL, BASE_OK, ""}, /* of use for the first */
+        {"l.txt", "l.txt", NULL, "m", NULL, BASE_USAGE,
+         "--class-map means nothing for '~/l.txt' (list) nor for ~/l.txt"},
+        {"t", "w", NULL, NULL, NULL, BASE_MISMATCH,
+         "'~/w' has the class 'cow', which is not among the 2 known classes (the next in "
+         "order is 'bee'): --class-map FILE says what it is"},
+        {"v1", "v", NULL, NULL, NULL, BASE_FORMAT,
+         "'~/v1' has one class only ('ant'), expected two or more"},
+        {"t", "v1", NULL, NULL, NULL, BASE_OK, ""},
+        {"none", "v", NULL, NULL, NULL, BASE_IO,
+         "cannot open '~/none': No such file or directory"},
+    };
+
+    set_name_file(root, "t/ant/1.png");
+    set_name_file(root, "t/bee/2.png");
+    set_name_file(root, "v/ant/3.png");
+    set_name_file(root, "v/bee/4.png");
+    set_name_file(root, "v1/ant/3.png");
+    set_name_file(root, "w/ant/5.png");
+    set_name_file(root, "w/cow/6.png");
+    set_file(root, "m", "ant\t1\nbee\t0\n", 12);
+    set_file(root, "l.txt", "t/ant/1.png\t1\nt/bee/2.png\t0\n", 28);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *train = test_path(root, cases[i].train), *val = test_path(root, cases[i].val);
+        char *labels = cases[i].labels ? test_path(root, cases[i].labels) : NULL;
+        char *map = cases[i].map ? test_path(root, cases[i].map) : NULL;
+        const data_source_options options = {
+            .val_labels = labels, .class_map = map, .label_key = cases[i].key};
+        data_source *a = NULL, *b = NULL;
+        base_error err = {0};
+        char said[600] = "";
+        const base_status status = data_pair_open(&a, &b, train, val, &options, &err);
+        size_t used = 0;
+        for (const char *at = err.text; *at;) {
+            const bool here = strncmp(at, root, strlen(root)) == 0;
+            said[used++] = here ? '~' : *at;
+            at += here ? strlen(root) : 1;
+        }
+        ck_assert_msg(status == cases[i].status, "case %zu: %s", i, said);
+        ck_assert_msg(status == BASE_OK || strcmp(said, cases[i].text) == 0, "case %zu: %s",
+                      i, said);
+        if (status == BASE_OK)
+            for (size_t k = 0; k < data_source_classes(a); k++)
+                ck_assert(k >= data_source_classes(b) ||
+                          strcmp(data_source_class_name(a, k),
+                                 data_source_class_name(b, k)) == 0);
+        data_source_close(a);
+        data_source_close(b);
+        base_free(train);
+        base_free(val);
+        base_free(labels);
+        base_free(map);
+    }
+}
+END_TEST
+
+/* Which options meant nothing, one after the other. */
+START_TEST(options_that_meant_nothing_are_listed)
+{
+    static const char *const names[] = {"split", "val-labels", "class-map", "label-key"};
+    bool end = false;
+
+    set_name_file(root, "a.png");
+    set_file(root, "l.txt", "a.png\t1\n", 8);
+    char *list = test_path(root, "l.txt");
+    for (unsigned given = 0; given < 16; given++) {
+        const data_source_options options = {.split = given & 1 ? "val" : NULL,
+                                             .val_labels = given & 2 ? "x" : NULL,
+                                             .class_map = given & 4 ? "x" : NULL,
+                                             .label_key = given & 8 ? "x" : NULL,
+                                             .allow_single_class = true,
+                                             .lenient = true};
+        data_source *source = set_open(list, &options);
+        for (size_t i = 0; i < 4; i++) {
+            const char *unused = data_source_unused(&end, source, i);
+            ck_assert(!end);
+            ck_assert((unused != NULL) == ((given >> i & 1) != 0));
+            ck_assert(!unused || strcmp(unused, names[i]) == 0);
+        }
+        ck_assert_ptr_null(data_source_unused(&end, source, 4));
+        ck_assert(end);
+        data_source_close(source);
+    }
+    base_free(list);
+}
+END_TEST
+
+START_TEST(what_is_known_of_a_source_is_told)
+{
+    size_t count = 0, width = 9, height = 9, channels = 9;
+    static const char *const reasons[DATA_IGNORED_COUNT] = {
+        "no image by its name",         "of a format that is not read",
+        "hidden or unsafe name",        "link or device",
+        "outside of any class folder",  "too deep",
+        "overwritten by a later member"};
+
+    set_name_file(root, "ant/1.png");
+    set_name_file(root, "ant/2.webp");
+    set_name_file(root, "bee/3.tif");
+    set_name_file(root, "bee/4.png");
+    data_source *source = set_open(root, NULL);
+    ck_assert_str_eq(data_source_layout(source), "folder");
+    ck_assert_str_eq(data_source_holds(source),
+                     "a folder with one folder of images for each class");
+    ck_assert_uint_eq(data_source_bytes(source, 0), 9);
+    ck_assert_str_eq(data_source_format(&count, source, 0), "webp");
+    ck_assert_uint_eq(count, 1);
+    ck_assert_str_eq(data_source_format(&count, source, 1), "gif");
+    ck_assert_uint_eq(count, 0);
+    ck_assert_str_eq(data_source_format(&count, source, DATA_FORMATS - 1), "webm");
+    ck_assert_ptr_null(data_source_format(&count, source, DATA_FORMATS));
+    ck_assert_uint_eq(count, 0);
+    data_source_uniform(source, &width, &height, &channels);
+    ck_assert_uint_eq(width + height + channels, 0);
+    for (int i = 0; i < DATA_IGNORED_COUNT; i++)
+        ck_assert_str_eq(data_ignored_name((data_ignored)i), reasons[i]);
+    ck_assert_uint_eq(data_source_planned(source, 0), 2);
+    ck_assert_uint_eq(data_source_planned(source, 1), 1);
+    ck_assert_uint_eq(data_source_planned(source, 2), 2);
+    ck_assert_uint_eq(data_source_planned(source, 3), 2);
+    data_source_close(source);
+}
+END_TEST
+
 START_TEST(messages_name_samples_safely)
 {
     char name[300], *path = base_text("%s/a/x\ny.png", root);
@@ -473,6 +610,9 @@ int main(void)
     tcase_add_test(core, samples_stand_in_bytewise_order_of_label_and_path);
     tcase_add_test(core, a_part_held_out_goes_with_its_rest_alone);
     tcase_add_test(core, messages_name_samples_safely);
+    tcase_add_test(core, pairs_that_do_not_fit_are_told);
+    tcase_add_test(core, options_that_meant_nothing_are_listed);
+    tcase_add_test(core, what_is_known_of_a_source_is_told);
     tcase_add_loop_test(core, a_part_held_out_and_the_rest_are_the_whole, 0, 2);
     tcase_add_loop_test(core, too_much_cannot_be_held_out, 0, 5);
     tcase_add_test(core, what_is_no_image_is_ignored_and_counted);

@@ -183,6 +183,47 @@ START_TEST(a_line_belongs_to_one_image)
 }
 END_TEST
 
+/* The development kit as an archive, packed or not. */
+START_TEST(the_development_kit_is_looked_through)
+{
+    static const char name[] = "kit/data/ILSVRC2012_validation_ground_truth.txt";
+    char *root = test_folder_make(), *path, *want, *packed = test_path(root, "kit.tar.gz");
+    data_truth *truth = NULL;
+    base_error err = {0};
+    const char *class = NULL;
+    FILE *tar = set_tar_open(&path, root, "kit.tar");
+
+    set_name_member(tar, "kit/readme.txt");
+    set_member(tar, name, '0', "449\n1\n", 6);
+    set_member(tar, name, '0', "7\n", 2); /* the first counts */
+    set_tar_end(tar);
+    ck_assert_int_eq(data_truth_load(&truth, path, true, &err), BASE_OK);
+    ck_assert_uint_eq(data_truth_count(truth), 2);
+    ck_assert_int_eq(data_truth_take(&class, truth, "x_1", path, &err), BASE_OK);
+    ck_assert_str_eq(class, "n01440764");
+    data_truth_destroy(truth);
+    base_free(path);
+    tar = set_tar_open(&path, root, "kit.tar");
+    set_name_member(tar, "kit/readme.txt");
+    set_tar_end(tar);
+    ck_assert_int_eq(data_truth_load(&truth, path, true, &err), BASE_FORMAT);
+    want = base_text("'%s' is an archive without ILSVRC2012_validation_ground_truth.txt",
+                     path);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+    test_write(packed, "this is no archive at all", 25);
+    ck_assert_int_eq(data_truth_load(&truth, packed, true, &err), BASE_FORMAT);
+    want = base_text("'%s': damaged archive: ", packed);
+    ck_assert_int_eq(strncmp(err.text, want, strlen(want)), 0);
+    base_free(want);
+    ck_assert_int_eq(unlink(packed), 0);
+    ck_assert_int_eq(data_truth_load(&truth, packed, true, &err), BASE_IO);
+    base_free(packed);
+    base_free(path);
+    test_folder_remove(root);
+}
+END_TEST
+
 START_TEST(numbers_of_images_and_classes_are_read_whole)
 {
     static const struct {
@@ -387,6 +428,7 @@ int main(void)
 
     tcase_add_test(core, each_form_is_known_and_each_image_has_its_label);
     tcase_add_test(core, a_line_belongs_to_one_image);
+    tcase_add_test(core, the_development_kit_is_looked_through);
     tcase_add_test(core, numbers_of_images_and_classes_are_read_whole);
     tcase_add_test(core, endings_say_what_is_read_and_what_not);
     tcase_add_test(core, an_index_keeps_records_and_names_over_its_pieces);
