@@ -203,17 +203,28 @@ static void fragile_make(void)
     table = measure_target_table(target);
 }
 
-/* The control's noise as it is drawn: uniform in the budget's cube, then inside of the
- * picture. */
+/* The control's noise as it is drawn: uniform in the budget's cube, on its sphere, or
+ * normal; then inside of budget and picture. */
 static void control_noise(float *out, const float *x, const attack_config *config,
                           uint64_t sample)
 {
     base_rng rng = base_rng_make(config->seed, BASE_PURPOSE_ATTACK, 0x726f7574, sample, 0);
+    double d[FLOATS], squares = 0;
 
     for (size_t i = 0; i < FLOATS; i++) {
-        const float d = (float)(2 * base_rng_uniform(&rng) - 1);
-        out[i] = fminf(fmaxf((float)((double)x[i] + config->eps * (double)d), 0), 1);
+        d[i] = config->norm == ATTACK_NORM_LINF ? 2 * base_rng_uniform(&rng) - 1
+                                                : base_rng_normal(&rng);
+        squares += d[i] * d[i];
     }
+    for (size_t i = 0; i < FLOATS; i++) {
+        const double scale =
+            config->eps * (config->norm == ATTACK_NORM_L2 ? 1 / sqrt(squares) : 1);
+        out[i] = (float)((double)x[i] + scale * (double)(float)d[i]);
+        if (config->norm != ATTACK_NORM_L1)
+            out[i] = fminf(fmaxf(out[i], 0), 1);
+    }
+    if (config->norm == ATTACK_NORM_L1)
+        attack_project(out, x, FLOATS, ATTACK_NORM_L1, config->eps);
 }
 
 /* tol: of sums whose terms may come from passes of another shape. */
@@ -280,7 +291,8 @@ static void pair_add(pairs *p, const attack_run *run, const attack_config *confi
     ck_assert_int_eq(measure_target_look(target, logits, x, 1, NULL), BASE_OK);
     p->held += attack_predict(logits, CLASSES) == s.label;
     ck_assert_int_eq(measure_target_freeze(target, NULL, 0, NULL), BASE_OK);
-    ck_assert_int_eq(measure_attacked_tokens(layers, target, x, v, NULL), BASE_OK);
+    for (int twice = 0; twice < 2; twice++) /* whatever stands there */
+        ck_assert_int_eq(measure_attacked_tokens(layers, target, x, v, NULL), BASE_OK);
     for (size_t t = 0; t < tokens; t++)
         p->moved += layers[t];
     p->broken += s.broken;
@@ -308,7 +320,9 @@ START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
                      BASE_OK);
     ck_assert_int_eq(attack_run_add(run, "pgd:steps=5", NULL), BASE_OK);
     ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
-    config.eps = 0.4; /* of the control: more than there is to the picture's ends */
+    /* of the control: more than there is to the picture's ends */
+    config.norm = (attack_norm)_i;
+    config.eps = (double[]){0.4, 3, 12}[_i];
     ck_assert_int_eq(measure_attacked_make(&found, target, BATCH, run, images, &config,
                                            COUNT, &done, NULL),
                      BASE_OK);
@@ -467,6 +481,48 @@ START_TEST(right_answers_are_counted_over_batches)
 }
 END_TEST
 
+/* Half of the room that all need, in batches of four and two. */
+START_TEST(dropped_assignments_are_counted_over_batches)
+{
+    enum { BATCH = 4 };
+    vit_config narrow = *model_config;
+    measure_target *own = NULL;
+    int32_t labels[COUNT] = {0};
+    size_t right = 0, answered = 0;
+    double share = 0, made = 0, dropped = 0;
+
+    narrow.moe.eval_capacity = 0.5;
+    narrow.moe.capacity_multiple = 1;
+    ck_assert_int_eq(vit_model_config_set(model, &narrow, NULL), BASE_OK);
+    ck_assert_int_eq(measure_target_create(&own, model, BATCH, VIT_PRECISION_FP32, NULL),
+                     BASE_OK);
+    for (size_t first = 0; first < COUNT; first += BATCH) {
+        const size_t count = COUNT - first < BATCH ? COUNT - first : BATCH;
+
+        ck_assert_int_eq(
+            measure_target_look(own, logits, images + first * FLOATS, count, NULL),
+            BASE_OK);
+        for (size_t i = 0; i < count; i++)
+            answered += attack_predict(logits + i * CLASSES, CLASSES) == 0;
+        for (size_t l = 0; l < LAYERS; l++) {
+            const vit_routing r = vit_run_routing(measure_target_run(own), l);
+
+            for (size_t a = 0; a < r.count; a++) {
+                made++;
+                dropped += !r.kept[a];
+            }
+        }
+    }
+    ck_assert_int_eq(
+        measure_target_dropped(&right, &share, own, BATCH, images, labels, COUNT, NULL),
+        BASE_OK);
+    ck_assert_uint_eq(right, answered);
+    ck_assert_double_gt(dropped, 0);
+    ck_assert_double_eq_tol(share, dropped / made, 1e-12);
+    measure_target_destroy(own);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("measure_target");
@@ -480,9 +536,10 @@ int main(void)
     tcase_add_test(core, frozen_images_keep_their_experts);
     tcase_add_test(core, the_routing_loss_reaches_the_pixels);
     tcase_add_test(core, an_image_has_its_own_routing_loss);
-    tcase_add_test(core, the_routing_of_an_attack_is_that_of_its_pairs);
+    tcase_add_loop_test(core, the_routing_of_an_attack_is_that_of_its_pairs, 0, 3);
     tcase_add_test(core, what_was_looked_at_before_a_stop_counts);
     tcase_add_test(core, answers_that_are_no_numbers_are_refused);
+    tcase_add_test(core, dropped_assignments_are_counted_over_batches);
     tcase_add_test(core, right_answers_are_counted_over_batches);
     suite_add_tcase(suite, core);
     tcase_add_test(hand, the_routing_loss_is_as_by_hand);
