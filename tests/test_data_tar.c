@@ -538,7 +538,8 @@ START_TEST(records_of_members_say_where_they_lie)
 }
 END_TEST
 
-/* Links to links, up to sixteen of them, in any order; of two files of one name the last. */
+/* Links to links, up to sixteen of them, in any order; of two files of one name the
+ * last. */
 START_TEST(links_lead_as_far_as_sixteen_steps)
 {
     static const size_t steps[] = {1, 16, 17};
