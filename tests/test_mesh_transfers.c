@@ -221,6 +221,89 @@ START_TEST(groups_have_their_own_ranks_and_far_bytes_are_those_between_nodes)
 }
 END_TEST
 
+/* What five ranks on nodes of two send: every kind by itself, own pieces not at all. */
+static void counts_work(test_rank *rank)
+{
+    enum { RANKS = 5, PIECE = 150000, LARGE = 1 << 21, SHARE = 419456 };
+    mesh_group *world = mesh_world(rank->mesh);
+    const size_t self = rank->rank, away = self < 4 ? 3 : 4, own = 100 * (self + 1);
+    unsigned char *data = base_alloc(LARGE, 1);
+    size_t at[RANKS], bytes[RANKS], all = 0;
+    mesh_ticket ticket = {0};
+    base_error err;
+    double x[3] = {1, 2, 3};
+    uint64_t each[RANKS] = {0};
+
+    for (size_t i = 0; i < RANKS; i++) {
+        at[i] = all;
+        all += bytes[i] = 100 * (i + 1);
+    }
+    mesh_gather(world, &ticket, data, at, bytes);
+    RANK_CHECK(rank, mesh_wait(&ticket, &err) == BASE_OK);
+    mesh_counts c = mesh_counted(rank->mesh);
+    RANK_CHECK(rank, c.kind[MESH_KIND_GATHER].calls == 1);
+    RANK_CHECK(rank, c.kind[MESH_KIND_GATHER].sent == 4 * own);
+    RANK_CHECK(rank, c.kind[MESH_KIND_GATHER].received == all - own);
+    RANK_CHECK(rank, c.kind[MESH_KIND_GATHER].far == away * own);
+    for (size_t i = 0; i < RANKS; i++) { /* three messages each */
+        at[i] = i * PIECE;
+        bytes[i] = PIECE;
+    }
+    for (size_t b = 0; b < PIECE; b++)
+        data[self * PIECE + b] = pair_byte(self, 3, b % 1009);
+    mesh_gather(world, &ticket, data, at, bytes);
+    RANK_CHECK(rank, mesh_wait(&ticket, &err) == BASE_OK);
+    for (size_t i = 0; i < RANKS; i++)
+        for (size_t b = 0; b < PIECE; b++)
+            RANK_CHECK(rank, data[i * PIECE + b] == pair_byte(i, 3, b % 1009));
+    /* small things: 8 bytes, three numbers, a byte */
+    each[self] = self + 1;
+    RANK_CHECK(rank, mesh_all(world, each, sizeof *each, &err) == BASE_OK);
+    RANK_CHECK(rank, mesh_sum(world, x, 3, &err) == BASE_OK);
+    RANK_CHECK(rank, mesh_barrier(world, &err) == BASE_OK);
+    RANK_CHECK(rank, x[0] == 5 && x[1] == 10 && x[2] == 15);
+    for (size_t i = 0; i < RANKS; i++)
+        RANK_CHECK(rank, each[i] == i + 1);
+    c = mesh_counted(rank->mesh);
+    RANK_CHECK(rank, c.kind[MESH_KIND_SMALL].calls == 3);
+    RANK_CHECK(rank, c.kind[MESH_KIND_SMALL].sent == 4 * (8 + 24 + 1));
+    RANK_CHECK(rank, c.kind[MESH_KIND_SMALL].received == 4 * (8 + 24 + 1));
+    RANK_CHECK(rank, c.kind[MESH_KIND_SMALL].far == away * (8 + 24 + 1));
+    /* as one piece from rank 3; in parts from rank 1 */
+    memset(data, self == 3 ? 7 : 0, 100);
+    RANK_CHECK(rank, mesh_broadcast(world, 3, data, 100, &err) == BASE_OK);
+    RANK_CHECK(rank, data[0] == 7 && data[99] == 7);
+    c = mesh_counted(rank->mesh);
+    RANK_CHECK(rank, c.kind[MESH_KIND_BROADCAST].calls == 1);
+    RANK_CHECK(rank, c.kind[MESH_KIND_BROADCAST].sent == (self == 3 ? 400 : 0));
+    RANK_CHECK(rank, c.kind[MESH_KIND_BROADCAST].received == (self == 3 ? 0 : 100));
+    RANK_CHECK(rank, c.kind[MESH_KIND_BROADCAST].far == (self == 3 ? 300 : 0));
+    for (size_t b = 0; b < LARGE; b++)
+        data[b] = self == 1 ? (unsigned char)(b % 251) : 0;
+    RANK_CHECK(rank, mesh_broadcast(world, 1, data, LARGE, &err) == BASE_OK);
+    for (size_t b = 0; b < LARGE; b++)
+        RANK_CHECK(rank, data[b] == b % 251);
+    const mesh_counts d = mesh_counted(rank->mesh);
+    const size_t share = self < 4 ? SHARE : LARGE - 4 * SHARE;
+    RANK_CHECK(rank, d.kind[MESH_KIND_BROADCAST].calls == 3);
+    RANK_CHECK(rank, d.kind[MESH_KIND_BROADCAST].sent - c.kind[MESH_KIND_BROADCAST].sent ==
+                         4 * share + (self == 1 ? LARGE - share : 0));
+    RANK_CHECK(rank, d.kind[MESH_KIND_BROADCAST].received -
+                             c.kind[MESH_KIND_BROADCAST].received ==
+                         (self == 1 ? LARGE - share : LARGE));
+    RANK_CHECK(rank, d.kind[MESH_KIND_GATHER].calls == 2);
+    RANK_CHECK(rank, d.kind[MESH_KIND_EXCHANGE].calls == 0);
+    for (size_t kind = 0; kind < MESH_KINDS; kind++)
+        RANK_CHECK(rank, d.kind[kind].waited >= 0);
+    base_free(data);
+}
+
+START_TEST(every_kind_is_counted_by_itself)
+{
+    test_ranks_run(5, 2, NULL, counts_work, NULL, NULL);
+}
+END_TEST
+
 static void agree_work(test_rank *rank)
 {
     const size_t ranks = mesh_ranks(rank->mesh);
@@ -343,6 +426,7 @@ int main(void)
     tcase_add_test(core, sums_are_added_by_the_tree_on_all_ranks);
     tcase_add_test(core, broadcast_brings_the_roots_bytes_to_all);
     tcase_add_test(core, groups_have_their_own_ranks_and_far_bytes_are_those_between_nodes);
+    tcase_add_test(core, every_kind_is_counted_by_itself);
     tcase_add_test(core, ranks_that_disagree_are_named_on_all_ranks);
     tcase_add_test(core, trees_of_other_numbers_have_the_larger_half_left);
     tcase_add_test(core, sums_have_their_brackets);
