@@ -454,6 +454,28 @@ START_TEST(other_files_are_not_removed)
 }
 END_TEST
 
+/* A folder's folder must be there; slashes behind the name do not matter. */
+START_TEST(folders_that_cannot_be_made_are_named)
+{
+    const vit_config config = test_config();
+    vit_model *model = test_model(&config, 3);
+    base_error err = {0};
+    char *deep = test_path(dir, "none/hub"), *slashes = base_text("%s//", folder);
+    char *words = base_text("cannot make the folder '%s': No such file or directory", deep);
+
+    ck_assert_int_eq(vit_model_save_hub(model, deep, "x", VIT_PRECISION_FP32, &err),
+                     BASE_IO);
+    ck_assert_str_eq(err.text, words);
+    must(vit_model_save_hub(model, slashes, "x", VIT_PRECISION_FP32, &err), &err);
+    ck_assert(test_exists(weights));
+    test_holds(readme, "x");
+    base_free(words);
+    base_free(slashes);
+    base_free(deep);
+    vit_model_destroy(model);
+}
+END_TEST
+
 START_TEST(an_odd_config_json_of_ours_is_refused)
 {
     vit_config config = test_sparse_config();
@@ -489,6 +511,7 @@ int main(void)
     tcase_add_test(core, what_timm_has_not_is_ours);
     tcase_add_test(core, a_bias_that_timm_lacks_is_left_out_where_it_is_zero);
     tcase_add_test(limits, other_files_are_not_removed);
+    tcase_add_test(limits, folders_that_cannot_be_made_are_named);
     tcase_add_test(limits, an_odd_config_json_of_ours_is_refused);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);

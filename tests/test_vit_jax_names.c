@@ -136,6 +136,8 @@ static void close_file(void)
     test_folder_remove(f.dir);
 }
 
+static const char *type = "'<f4'"; /* of what is written */
+
 static base_status load(vit_model **model, const vit_load_options *options, base_error *err)
 {
     zip_file *z = base_alloc(1, sizeof *z);
@@ -147,7 +149,7 @@ static base_status load(vit_model **model, const vit_load_options *options, base
         for (int k = 0; k < a->rank; k++)
             at += (size_t)snprintf(shape + at, sizeof shape - at, "%zu, ", a->shape[k]);
         snprintf(shape + at, sizeof shape - at, ")");
-        npz_add(z, a->name, 1, "'<f4'", "False", shape, a->values,
+        npz_add(z, a->name, 1, type, "False", shape, a->values,
                 a->count * sizeof *a->values, ZIP_STORED);
     }
     zip_end(z, "");
@@ -332,6 +334,25 @@ START_TEST(what_is_not_said_is_as_published)
     must(load(&model, &(vit_load_options){.image = 12}, &err), &err);
     ck_assert_int_eq(vit_model_config(model)->image, 12);
     vit_model_destroy(model);
+    close_file();
+}
+END_TEST
+
+/* Whole numbers are no weights. */
+START_TEST(types_that_are_no_weights_are_refused)
+{
+    base_error err = {0};
+    vit_model *model = NULL;
+
+    open_file(1, true, 5, false, false);
+    type = "'<i4'";
+    ck_assert_int_eq(load(&model, NULL, &err), BASE_MISMATCH);
+    type = "'<f4'";
+    char *expected = base_text("'%s' tensor 'embedding/kernel' has type other, expected "
+                               "float32, bfloat16, float16 or float64",
+                               f.path);
+    ck_assert_str_eq(err.text, expected);
+    base_free(expected);
     close_file();
 }
 END_TEST
@@ -612,6 +633,7 @@ int main(void)
     tcase_add_loop_test(core, every_tensor_finds_its_place, 0, STYLES);
     tcase_add_test(core, what_is_not_said_is_as_published);
     tcase_add_test(core, a_body_needs_a_number_of_classes);
+    tcase_add_test(limits, types_that_are_no_weights_are_refused);
     tcase_add_test(limits, what_has_no_place_is_refused_by_name);
     tcase_add_test(limits, what_is_left_over_or_asked_for_in_vain_is_named);
     suite_add_tcase(suite, core);

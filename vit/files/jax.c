@@ -162,14 +162,10 @@ static base_status refuse_others(const jax_file *f)
 }
 
 /* Rows of the positions tell the grid; with a class token one of them may be its own. */
-static base_status read_positions(jax_file *f, bool class_token)
+static base_status read_positions(jax_file *f, const vit_raw *positions, bool class_token)
 {
-    const vit_raw *positions = find(f, -1, "Encoder/posembed_input/pos_embedding");
     vit_config *c = &f->c;
 
-    if (!positions)
-        return base_fail(f->err, BASE_MISMATCH, "'%s' has no tensor 'pos_embedding'",
-                         f->path);
     const size_t rows = positions->rank == 3 ? positions->shape[1] : 0;
     const size_t side = (size_t)(sqrt((double)rows) + 1e-6);
     if (rows == 0 || rows > 1 << 26 ||
@@ -275,8 +271,9 @@ static base_status read_config(jax_file *f, vit_origins *origins,
                              .std = VIT_ORIGIN_ASSUMED,
                              .interpolation = VIT_ORIGIN_ASSUMED,
                              .resize = VIT_ORIGIN_ASSUMED};
-    if (find(f, -1, "Encoder/posembed_input/pos_embedding")) {
-        status = read_positions(f, class_token);
+    const vit_raw *positions = find(f, -1, "Encoder/posembed_input/pos_embedding");
+    if (positions) {
+        status = read_positions(f, positions, class_token);
     } else { /* big_vision's sin-cos; nothing tells the side but what it was trained on */
         c->position = VIT_POSITION_SINCOS;
         c->image = options->image > 0 ? options->image : SIDE_OF_224 / c->patch * c->patch;
