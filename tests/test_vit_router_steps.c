@@ -290,6 +290,90 @@ START_TEST(what_the_state_held_before_is_forgotten)
 }
 END_TEST
 
+/* ---- gradients ------------------------------------------------------------------------- */
+
+/* The loss along direction from at [count], h to both sides, over 2 h. False: somebody
+ * chooses otherwise on the way. */
+static bool slope_along(double *slope, rig *r, float *at, const double *direction,
+                        size_t count, uint64_t chosen)
+{
+    const double h = 4e-3;
+    float kept[256];
+    double loss[2];
+    bool same = true;
+
+    ck_assert_uint_le(count, 256);
+    memcpy(kept, at, count * sizeof *at);
+    for (int side = 0; side < 2 && same; side++) {
+        for (size_t i = 0; i < count; i++)
+            at[i] = (float)((double)kept[i] + (side ? h : -h) * direction[i]);
+        loss[side] = rig_loss(r);
+        same = rig_choice(r) == chosen;
+    }
+    memcpy(at, kept, count * sizeof *at);
+    *slope = same ? (loss[1] - loss[0]) / (2 * h) : 0;
+    return same;
+}
+
+/* Along the gradient and away from it by as much again. */
+static bool agrees(rig *r, float *at, const float *gradient, size_t count, uint64_t chosen,
+                   const char *what)
+{
+    base_rng rng = base_rng_make(8, BASE_PURPOSE_TEST, count, 0, 0);
+    double direction[256], length = 0, away = 0, expected = 0, found;
+
+    for (size_t i = 0; i < count; i++) {
+        direction[i] = base_rng_normal(&rng);
+        length += (double)gradient[i] * (double)gradient[i];
+        away += direction[i] * direction[i];
+    }
+    length = sqrt(length);
+    ck_assert_msg(length > 1e-4, "%s: a gradient of 0", what);
+    for (size_t i = 0; i < count; i++) {
+        direction[i] = direction[i] / sqrt(away) + (double)gradient[i] / length;
+        expected += direction[i] * (double)gradient[i];
+    }
+    if (!slope_along(&found, r, at, direction, count, chosen))
+        return false;
+    ck_assert_msg(fabs(found - expected) < 0.02 * length + 1e-3, "%s: %g, expected %g",
+                  what, expected, found);
+    return true;
+}
+
+/* Every tensor's gradient in one look each; number by number: test_vit_router_pass.c. */
+START_TEST(gradients_are_slopes)
+{
+    for (size_t i = 0; i < VARIANTS; i++) {
+        const variant *v = &variants[i];
+        vit_router_shape shape = usual;
+        bool done = false;
+        char what[160];
+        rig r;
+        shape.k = v->k;
+        rig_open(&r, v->router, v->options, shape);
+        r.pass.in.loss_scale = 1.5;
+        for (uint64_t stream = 0; !done; stream++) {
+            ck_assert_uint_lt(stream, 300);
+            rig_fill(&r, stream);
+            pass_over(&r);
+            const uint64_t chosen = rig_choice(&r);
+            snprintf(what, sizeof what, "%s %s, tokens", v->router, v->options);
+            done = agrees(&r, r.x, r.d_x, shape.tokens * shape.width, chosen, what);
+            for (size_t p = 0; done && p < r.params; p++) {
+                snprintf(what, sizeof what, "%s %s, %zu", v->router, v->options, p);
+                done = r.is_state[p] ||
+                       agrees(&r, r.param[p], r.d_param[p], r.count[p], chosen, what);
+            }
+            snprintf(what, sizeof what, "%s %s, attention", v->router, v->options);
+            if (done && r.d_attention)
+                done =
+                    agrees(&r, r.attention, r.d_attention, rig_pairs(&shape), chosen, what);
+        }
+        rig_close(&r);
+    }
+}
+END_TEST
+
 /* ---- selection of Sinkhorn steps ----------------------------------------------------- */
 
 START_TEST(sinkhorn_steps_are_drawn_by_step_and_layer)
@@ -420,6 +504,7 @@ int main(void)
     tcase_add_loop_test(core, ssr_step_has_the_golden_gates_and_gradients, 0, 5);
     tcase_add_test(core, losses_are_weighted_and_averaged_over_groups);
     tcase_add_test(core, what_the_state_held_before_is_forgotten);
+    tcase_add_test(core, gradients_are_slopes);
     tcase_add_loop_test(core, auxiliary_losses_are_those_of_the_papers, 0, LOSS_CASES);
     tcase_add_test(core, sinkhorn_steps_are_drawn_by_step_and_layer);
     tcase_add_test(core, so_many_sinkhorn_steps_a_run_may_be_asked_for);
