@@ -184,10 +184,12 @@ END_TEST
 
 START_TEST(other_float_types_are_read)
 {
-    /* 1, -2, 65504, the smallest subnormal, -0, 1/3 rounded */
-    static const uint16_t half[8] = {0x3c00, 0xc000, 0x7bff, 1, 0x8000, 0x3555, 0x0400, 0};
+    /* 1, -2, 65504, the smallest subnormal, -0, 1/3 rounded, the smallest normal, a
+     * subnormal below 0 */
+    static const uint16_t half[8] = {0x3c00, 0xc000, 0x7bff, 1,
+                                     0x8000, 0x3555, 0x0400, 0x8003};
     static const float halves[8] = {1,     -2,          65504,    0x1p-24f,
-                                    -0.0f, 0x1.554p-2f, 0x1p-14f, 0};
+                                    -0.0f, 0x1.554p-2f, 0x1p-14f, -0x3p-24f};
     static const double wide[8] = {0.1, 1, 2, 3, 4, 5, 6, 7};
     const vit_config config = test_config();
     bench b = bench_open(&config);

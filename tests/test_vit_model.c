@@ -356,6 +356,7 @@ START_TEST(routers_start_from_what_their_papers_say)
         {"momentum", "norm", "post", "norm.bias", 0},
         {"xmoe", NULL, NULL, "temperature", 0.3f},
         {"xmoe", "temperature", "0.5", "temperature", 0.5f},
+        {"xmoe", "gate", "sigmoid", "temperature", 0.07f},
         {"soft", NULL, NULL, "scale", 1},
         {"loss-free", NULL, NULL, "bias", 0},
         {"quantile", NULL, NULL, "bias", 0},

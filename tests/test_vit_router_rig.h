@@ -25,7 +25,7 @@ typedef struct rig {
     float *param[VIT_ROUTER_PARAMETERS_MAX], *d_param[VIT_ROUTER_PARAMETERS_MAX];
     float *w, *d_w; /* the first of them */
     unsigned char *state;
-    size_t state_bytes;
+    size_t state_bytes, tokens, others, assignments; /* as planned */
 } rig;
 
 static inline void configure(rig *r, const char *name, const char *options)
@@ -106,6 +106,25 @@ static inline void rig_parameters_copy(rig *to, const rig *from)
         memcpy(to->param[p], from->param[p], to->count[p] * sizeof(float));
 }
 
+/* So many bytes of zeros with a canary behind them. */
+static inline void *rig_guarded(size_t bytes)
+{
+    unsigned char *at = take(bytes + CANARY_BYTES, 1);
+
+    memset(at + bytes, CANARY, CANARY_BYTES);
+    return at;
+}
+
+static inline void rig_unguarded(void *block, size_t bytes)
+{
+    const unsigned char *at = block;
+
+    for (size_t i = 0; i < CANARY_BYTES; i++)
+        if (at[bytes + i] != CANARY)
+            ck_abort_msg("a byte behind %zu bytes was written", bytes);
+    base_free(block);
+}
+
 static inline void rig_open(rig *r, const char *name, const char *options,
                             vit_router_shape shape)
 {
@@ -122,8 +141,10 @@ static inline void rig_open(rig *r, const char *name, const char *options,
                            .in.loss_scale = 1.0};
     const size_t t = shape.tokens, count = r->router->assignments(&shape);
     r->state_bytes = r->router->state_bytes(&shape);
-    r->state = take(r->state_bytes + CANARY_BYTES, 1);
-    memset(r->state + r->state_bytes, CANARY, CANARY_BYTES);
+    r->tokens = t;
+    r->others = shape.others;
+    r->assignments = count;
+    r->state = rig_guarded(r->state_bytes);
     r->x = take(t * shape.width, sizeof(float));
     r->d_x = take(t * shape.width, sizeof(float));
     r->weight = take(count, sizeof(float));
@@ -142,11 +163,11 @@ static inline void rig_open(rig *r, const char *name, const char *options,
     }
     r->w = r->param[0];
     r->d_w = r->d_param[0];
-    p->out.probs = take(t * shape.experts, sizeof(double));
-    p->out.start = take(t + 1, sizeof(uint32_t));
-    p->out.token = take(count, sizeof(uint32_t));
-    p->out.expert = take(count, sizeof(uint16_t));
-    p->out.gate = take(count, sizeof(float));
+    p->out.probs = rig_guarded(t * shape.experts * sizeof(double));
+    p->out.start = rig_guarded((t + shape.others + 1) * sizeof(uint32_t));
+    p->out.token = rig_guarded(count * sizeof(uint32_t));
+    p->out.expert = rig_guarded(count * sizeof(uint16_t));
+    p->out.gate = rig_guarded(count * sizeof(float));
     if (r->router->wants_attention)
         rig_attention_open(r);
     rig_fill(r, 0);
@@ -154,10 +175,8 @@ static inline void rig_open(rig *r, const char *name, const char *options,
 
 static inline void rig_close(rig *r)
 {
-    for (size_t i = 0; i < CANARY_BYTES; i++)
-        ck_assert_uint_eq(r->state[r->state_bytes + i], CANARY);
     ck_assert(!atomic_load(&r->exec.failed));
-    base_free(r->state);
+    rig_unguarded(r->state, r->state_bytes);
     base_free(r->x);
     base_free(r->d_x);
     for (size_t i = 0; i < r->params; i++) {
@@ -167,11 +186,12 @@ static inline void rig_close(rig *r)
     base_free(r->weight);
     base_free(r->attention);
     base_free(r->d_attention);
-    base_free(r->pass.out.probs);
-    base_free(r->pass.out.start);
-    base_free(r->pass.out.token);
-    base_free(r->pass.out.expert);
-    base_free(r->pass.out.gate);
+    rig_unguarded(r->pass.out.probs,
+                  r->tokens * r->pass.plan.shape.experts * sizeof(double));
+    rig_unguarded(r->pass.out.start, (r->tokens + r->others + 1) * sizeof(uint32_t));
+    rig_unguarded(r->pass.out.token, r->assignments * sizeof(uint32_t));
+    rig_unguarded(r->pass.out.expert, r->assignments * sizeof(uint16_t));
+    rig_unguarded(r->pass.out.gate, r->assignments * sizeof(float));
 }
 
 static inline double rig_loss(rig *r)

@@ -290,7 +290,7 @@ START_TEST(what_the_state_held_before_is_forgotten)
 }
 END_TEST
 
-/* ---- gradients ------------------------------------------------------------------------- */
+/* ---- gradients ----------------------------------------------------------------------- */
 
 /* The loss along direction from at [count], h to both sides, over 2 h. False: somebody
  * chooses otherwise on the way. */
@@ -315,7 +315,7 @@ static bool slope_along(double *slope, rig *r, float *at, const double *directio
     return same;
 }
 
-/* Along the gradient and away from it by as much again. */
+/* Along the gradient and away from it by half as much. */
 static bool agrees(rig *r, float *at, const float *gradient, size_t count, uint64_t chosen,
                    const char *what)
 {
@@ -330,7 +330,7 @@ static bool agrees(rig *r, float *at, const float *gradient, size_t count, uint6
     length = sqrt(length);
     ck_assert_msg(length > 1e-4, "%s: a gradient of 0", what);
     for (size_t i = 0; i < count; i++) {
-        direction[i] = direction[i] / sqrt(away) + (double)gradient[i] / length;
+        direction[i] = 0.5 * direction[i] / sqrt(away) + (double)gradient[i] / length;
         expected += direction[i] * (double)gradient[i];
     }
     if (!slope_along(&found, r, at, direction, count, chosen))
@@ -370,6 +370,59 @@ START_TEST(gradients_are_slopes)
                     agrees(&r, r.attention, r.d_attention, rig_pairs(&shape), chosen, what);
         }
         rig_close(&r);
+    }
+}
+END_TEST
+
+/* ---- what is not said ---------------------------------------------------------------- */
+
+/* A router that decides itself does what another says; a third one says something else.
+ * Gates and losses of a pass. */
+static const struct {
+    const char *router, *silent, *said, *other;
+    size_t k;
+} settings_left[] = {
+    {"softmax", "", "gate=renorm", "gate=prob", 2},
+    {"softmax", "", "gate=prob", "balance=0", 1},
+    {"acmoe", "noise=0", "noise=0 gate=renorm", "noise=0 gate=prob", 2},
+    {"random", "", "gate=renorm", "gate=prob", 2},
+    {"sinkhorn", "", "gate=prob", "gate=sigmoid", 2},
+    {"sinkhorn", "", "gate=sigmoid", "gate=prob", 1},
+    {"xmoe", "", "gate=renorm", "gate=prob", 2},
+    {"xmoe", "", "gate=prob", "gate=sigmoid", 1},
+    {"xmoe", "balance=1", "balance=1 balance_temperature=0.3",
+     "balance=1 balance_temperature=1", 2},
+    {"xmoe", "variant=code balance=1", "variant=code balance=1 balance_temperature=1",
+     "variant=code balance=1 balance_temperature=0.3", 2},
+    {"xmoe", "", "dim=2", "dim=3", 2}, /* of five experts */
+    {"usmoe", "", "eval_k=2", "eval_k=1", 2},
+    {"expert-choice", "", "cf=2", "cf=1", 2},
+    {"expert-choice", "cf=1.1", "cf=1.1 multiple=1", "cf=1.1 multiple=3", 2},
+    {"expert-choice", "scope=group", "scope=group multiple=4", "scope=group multiple=1", 2},
+    {"ssr", "p=1 noise=0", "p=1 noise=0 xi=1", "p=1 noise=0 xi=0.5", 2},
+    {"ssr", "p=1 noise=0 cost=softmax", "p=1 noise=0 cost=softmax xi=0.5",
+     "p=1 noise=0 cost=softmax xi=1", 2},
+};
+
+START_TEST(routers_that_decide_themselves_do_as_documented)
+{
+    for (size_t i = 0; i < sizeof settings_left / sizeof settings_left[0]; i++) {
+        const char *options[3] = {settings_left[i].silent, settings_left[i].said,
+                                  settings_left[i].other};
+        vit_router_shape shape = usual;
+        double told[3];
+        shape.k = settings_left[i].k;
+        for (size_t j = 0; j < 3; j++) {
+            rig r;
+            rig_open(&r, settings_left[i].router, options[j], shape);
+            r.pass.in.training = strcmp(settings_left[i].router, "usmoe") != 0;
+            told[j] = rig_loss(&r) + (double)r.pass.out.count;
+            rig_close(&r);
+        }
+        ck_assert_msg(told[0] == told[1], "%s %s is not %s", settings_left[i].router,
+                      options[0], options[1]);
+        ck_assert_msg(told[0] != told[2], "%s %s is %s", settings_left[i].router,
+                      options[0], options[2]);
     }
 }
 END_TEST
@@ -504,6 +557,7 @@ int main(void)
     tcase_add_loop_test(core, ssr_step_has_the_golden_gates_and_gradients, 0, 5);
     tcase_add_test(core, losses_are_weighted_and_averaged_over_groups);
     tcase_add_test(core, what_the_state_held_before_is_forgotten);
+    tcase_add_test(core, routers_that_decide_themselves_do_as_documented);
     tcase_add_test(core, gradients_are_slopes);
     tcase_add_loop_test(core, auxiliary_losses_are_those_of_the_papers, 0, LOSS_CASES);
     tcase_add_test(core, sinkhorn_steps_are_drawn_by_step_and_layer);
