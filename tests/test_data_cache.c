@@ -157,6 +157,97 @@ START_TEST(what_was_written_just_now_is_not_kept)
 }
 END_TEST
 
+/* What an index depends on is in its file's name, and nothing else. */
+START_TEST(each_option_that_a_scan_heeds_names_another_file)
+{
+    static const char *const list[] = {"a", "b"}, *const other[] = {"a", "c"},
+                             *const longer[] = {"a", "b", "c"};
+    char *tar_path, *at = test_path(root, "x.tar");
+    FILE *tar = set_tar_open(&tar_path, root, "x.tar");
+    char *files[2][9];
+
+    make_tree();
+    set_name_member(tar, "a/1.png");
+    set_name_member(tar, "b/2.png");
+    set_tar_end(tar);
+    for (int kind = 0; kind < 2; kind++) {
+        data_source *source = set_open(kind ? at : set, &options);
+        for (int i = 0; i < 9; i++) {
+            data_source_options o = options;
+            if (i == 1)
+                o.split = "train";
+            if (i == 2)
+                o.split = "val";
+            if (i == 3)
+                o.val_labels = "x";
+            if (i == 4)
+                o.label_key = "k";
+            if (i == 5)
+                o.classes_of_model = 7;
+            if (i >= 6)
+                o.class_list = i == 6 ? list : i == 7 ? other : longer;
+            o.class_list_count = i < 6 ? 0 : i == 8 ? 3 : 2;
+            files[kind][i] = data_cache_file(source, &o);
+        }
+        data_source_close(source);
+    }
+    for (int i = 0; i < 9; i++) {
+        for (int k = 0; k < i; k++) {
+            /* an archive is gone into by the classes that are asked for, a tree is not */
+            ck_assert_str_ne(files[1][i], files[1][k]);
+            const bool same = i >= 5 && (k == 0 || k >= 5);
+            ck_assert_msg((strcmp(files[0][i], files[0][k]) == 0) == same, "%d and %d", i,
+                          k);
+        }
+        ck_assert_str_ne(files[0][i], files[1][i]);
+    }
+    for (int i = 0; i < 18; i++)
+        base_free(files[i / 9][i % 9]);
+    base_free(tar_path);
+    base_free(at);
+}
+END_TEST
+
+/* The folder of the options, else of the environment. */
+START_TEST(the_cache_lies_where_the_user_has_it)
+{
+    static const struct {
+        const char *asked, *cache, *home, *want; /* want NULL: nowhere */
+    } cases[] = {
+        {"/c", "/x", "/h", "/c/"},
+        {NULL, "/x", "/h", "/x/vmoe/"},
+        {NULL, "", "/h", "/h/.cache/vmoe/"},
+        {NULL, "x", "/h", "/h/.cache/vmoe/"},
+        {NULL, NULL, "/h", "/h/.cache/vmoe/"},
+        {NULL, NULL, "h", NULL},
+        {NULL, NULL, NULL, NULL},
+        {"none", "/x", "/h", NULL},
+        {"c", "/x", "/h", "c/"},
+    };
+
+    make_tree();
+    data_source *source = set_open(set, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const data_source_options asked = {.index_cache = cases[i].asked};
+        ck_assert_int_eq(cases[i].cache ? setenv("XDG_CACHE_HOME", cases[i].cache, 1)
+                                        : unsetenv("XDG_CACHE_HOME"),
+                         0);
+        ck_assert_int_eq(
+            cases[i].home ? setenv("HOME", cases[i].home, 1) : unsetenv("HOME"), 0);
+        char *file = data_cache_file(source, &asked);
+        ck_assert_msg((file != NULL) == (cases[i].want != NULL), "case %zu", i);
+        if (file) {
+            const size_t bytes = strlen(cases[i].want);
+            ck_assert_msg(strncmp(file, cases[i].want, bytes) == 0, "%s", file);
+            ck_assert_uint_eq(strspn(file + bytes, "0123456789abcdef"), 32);
+            ck_assert_str_eq(file + bytes + 32, ".index");
+        }
+        base_free(file);
+    }
+    data_source_close(source);
+}
+END_TEST
+
 START_TEST(small_sets_are_not_kept_unasked)
 {
     make_tree();
@@ -374,6 +465,8 @@ int main(void)
     tcase_add_test(core, an_archive_rewritten_under_its_old_time_is_read_again);
     tcase_add_test(limits, what_was_written_just_now_is_not_kept);
     tcase_add_test(limits, small_sets_are_not_kept_unasked);
+    tcase_add_test(limits, each_option_that_a_scan_heeds_names_another_file);
+    tcase_add_test(limits, the_cache_lies_where_the_user_has_it);
     tcase_add_test(limits, ten_thousand_samples_are_kept_unasked);
     tcase_add_test(limits, every_changed_byte_and_every_cut_is_noticed);
     tcase_add_test(limits, a_damaged_cache_is_built_again_with_a_notice);

@@ -3,6 +3,10 @@
  * folder that all lies in. */
 #include "data/data_internal.h"
 
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/stat.h>
+
 #include "tests/test_layouts.h"
 
 typedef struct message_case {
@@ -79,6 +83,71 @@ static char *below_root(const char *name)
                                : test_path(root, name);
 }
 
+/* Modification times of everything below the root become old: new files are not kept. */
+static int make_old(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    const struct timespec old[2] = {{.tv_sec = 1600000000}, {.tv_sec = 1600000000}};
+
+    (void)info, (void)kind, (void)where;
+    return utimensat(AT_FDCWD, path, old, AT_SYMLINK_NOFOLLOW);
+}
+
+/* All that is known of a source. */
+static void summary(char out[4000], const data_source *source)
+{
+    size_t used = (size_t)snprintf(out, 4000, "%s|%zu|%016jx|", data_source_notice(source),
+                                   data_source_classes(source),
+                                   (uintmax_t)data_source_fingerprint(source));
+    char name[600], whole[1200];
+    bool end = false;
+
+    for (int i = 0; i < DATA_IGNORED_COUNT; i++)
+        used += (size_t)snprintf(out + used, 4000 - used, "%zu ",
+                                 data_source_ignored_for(source, (data_ignored)i));
+    for (size_t i = 0; i < 4; i++)
+        used += (size_t)snprintf(out + used, 4000 - used, "%d",
+                                 data_source_unused(&end, source, i) != NULL);
+    used += (size_t)snprintf(out + used, 4000 - used, "%s|",
+                             data_source_left_out(name, sizeof name, source));
+    for (size_t i = 0; i < data_source_count(source) && used < 3000; i++) {
+        unsigned char *bytes = NULL;
+        size_t room = 0, size = 0;
+        base_error err = {0};
+        const base_status status = data_source_read(source, i, &bytes, &room, &size, &err);
+        used += (size_t)snprintf(out + used, 4000 - used, "%d %s %s %zu %.20s %.20s|",
+                                 data_source_label(source, i),
+                                 data_source_relative_name(source, i, name, sizeof name),
+                                 data_source_name(source, i, whole, sizeof whole),
+                                 data_source_bytes(source, i),
+                                 status == BASE_OK ? (const char *)bytes : "", err.text);
+        base_free(bytes);
+    }
+}
+
+/* The same from a kept index: nothing may be lost on the way. */
+static void check_kept(const char *spec, const data_source_options *options,
+                       const data_source *scanned, size_t number)
+{
+    char *cache = test_folder_make(), want[4000], found[4000];
+    data_source_options kept = *options;
+
+    kept.index_cache = cache;
+    summary(want, scanned);
+    ck_assert_int_eq(nftw(root, make_old, 8, FTW_PHYS), 0);
+    for (int i = 0; i < 2; i++) {
+        data_source *source = set_open(spec, &kept);
+        char *file = data_cache_file(source, &kept);
+        summary(found, source);
+        ck_assert_msg(strcmp(found, want) == 0, "case %zu: %s\nkept: %s", number, want,
+                      found);
+        ck_assert_msg(test_exists(file) == source->layout->cached, "case %zu is not kept",
+                      number);
+        base_free(file);
+        data_source_close(source);
+    }
+    test_folder_remove(cache);
+}
+
 static void check(const message_case *c, size_t number)
 {
     char *map = below_root(c->map), *labels = below_root(c->labels);
@@ -114,6 +183,8 @@ static void check(const message_case *c, size_t number)
                                  used ? "|" : "", data_source_label(source, i),
                                  data_source_relative_name(source, i, name, sizeof name));
     ck_assert_msg(!source || strcmp(list, c->list) == 0, "case %zu: %s", number, list);
+    if (source)
+        check_kept(spec, &options, source, number);
     data_source_close(source);
     base_free(said);
     base_free(map);
