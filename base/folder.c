@@ -40,7 +40,7 @@ base_status base_folder_make(const char *path, base_error *err)
     if (!part)
         return base_fail(err, BASE_NO_MEMORY, "no memory to make the folder '%s'", path);
     for (size_t i = 1; status == BASE_OK && part[0] && part[i]; i++) {
-        if (part[i] != '/' || part[i - 1] == '/')
+        if (part[i] != '/')
             continue;
         part[i] = 0;
         status = make_one(part, err);

@@ -240,34 +240,94 @@ START_TEST(small_presets_shrink_the_pictures)
 }
 END_TEST
 
-/* A picture as large as the image grows by 1.1, a smaller one until it covers the image:
- * the slope goes on rising without a jump, and a flat channel stays flat. */
+/* Keys 1981, "Cubic convolution interpolation", a = -0.75. */
+static double keys_weight(double away)
+{
+    const double d = fabs(away), a = -0.75;
+
+    return d < 1   ? (a + 2) * d * d * d - (a + 3) * d * d + 1
+           : d < 2 ? a * d * d * d - 5 * a * d * d + 8 * a * d - 4 * a
+                   : 0;
+}
+
+enum { H = 41, W = 26, TALLER = 46, WIDER = 42 };
+
+/* Red of picture k at a place of it enlarged to TALLER x WIDER; beyond its border the
+ * last row and column go on. */
+static double grown(unsigned char pixels[TALL * WIDE * 3], int y, int x)
+{
+    const double down = (y + 0.5) * TALL / TALLER - 0.5,
+                 across = (x + 0.5) * WIDE / WIDER - 0.5;
+    double sum = 0;
+
+    for (int i = -3; i < TALL + 3; i++) {
+        for (int j = -3; j < WIDE + 3; j++) {
+            const int row = i < 0      ? 0
+                            : i < TALL ? i
+                                       : TALL - 1,
+                      column = j < 0      ? 0
+                               : j < WIDE ? j
+                                          : WIDE - 1;
+            sum += keys_weight(i - down) * keys_weight(j - across) *
+                   pixels[3 * (row * WIDE + column)];
+        }
+    }
+    return fmin(fmax(sum, 0), 255);
+}
+
+/* Whether red of out is 0.7 times the piece at (top, left), rounded before and cut
+ * after. */
+static bool is_piece(const unsigned char *out, double whole[TALLER][WIDER], int top,
+                     int left)
+{
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++)
+            if (fabs(out[3 * (y * W + x)] - 0.7 * whole[top + y][left + x]) > 1.5)
+                return false;
+    return true;
+}
+
+/* A picture that is smaller than the image grows until it covers 1.1 times the image, by
+ * 41/13 * 1.1 = 3.47; of it every piece is cut; a flat channel stays flat. */
 START_TEST(pictures_that_are_too_small_grow)
 {
-    enum { H = 40, W = 26 };
+    static double whole[CORRUPT_FROST_COUNT][TALLER][WIDER];
     unsigned char pixels[CORRUPT_FROST_COUNT][TALL * WIDE * 3], in[H * W * 3] = {0},
                                                                            out[H * W * 3];
     corrupt_config config = handed_in(pixels);
+    bool seen[CORRUPT_FROST_COUNT + TALLER + WIDER] = {false};
 
-    for (int k = 0; k < CORRUPT_FROST_COUNT; k++)
+    for (int k = 0; k < CORRUPT_FROST_COUNT; k++) {
         for (int i = 0; i < TALL * WIDE; i++)
-            pixels[k][3 * i] = (unsigned char)(20 * (i % WIDE));
+            pixels[k][3 * i] = (unsigned char)(i * i * 7 + 40 * k + i % WIDE * 31);
+        for (int i = 0; i < TALLER * WIDER; i++)
+            whole[k][i / WIDER][i % WIDER] = grown(pixels[k], i / WIDER, i % WIDER);
+    }
     test_corrupt t = test_corrupt_open(&config);
-    for (uint64_t key = 0; key < 40; key++) {
+    for (uint64_t key = 0; key < 200; key++) {
+        int found = 0;
         test_corrupt_apply(&t, out, in, H, W, CORRUPT_KIND_FROST, 3, key);
-        for (int i = 0; i < H * W; i++) {
+        for (int i = 0; i < H * W; i++)
             ck_assert_uint_eq(out[3 * i + 1], 4); /* 0.7 * 7 */
-            if (i % W == 0)
+        for (int n = 0; n < CORRUPT_FROST_COUNT * TALLER * WIDER; n++) {
+            const int k = n / (TALLER * WIDER), top = n / WIDER % TALLER, left = n % WIDER;
+            if (top > TALLER - H || left > WIDER - W || !is_piece(out, whole[k], top, left))
                 continue;
-            /* by 40/13 * 1.1 = 3.4: 20 / 3.4 * 0.7 = 4.1 a pixel, but for the cubic's
-             * swing at the ends */
-            const int step = out[3 * i] - out[3 * i - 3];
-            ck_assert(step >= -2 && step <= 6);
+            seen[k] = seen[CORRUPT_FROST_COUNT + top] = true;
+            seen[CORRUPT_FROST_COUNT + TALLER + left] = true;
+            found++;
         }
+        ck_assert_int_eq(found, 1);
         test_corrupt_apply(&t, out, in, TALL, WIDE, CORRUPT_KIND_FROST, 3, key);
         for (int i = 0; i < TALL * WIDE; i++)
             ck_assert_uint_eq(out[3 * i + 2], 4);
     }
+    for (int k = 0; k < CORRUPT_FROST_COUNT; k++)
+        ck_assert(seen[k]);
+    for (int top = 0; top < TALLER; top++)
+        ck_assert(seen[CORRUPT_FROST_COUNT + top] == (top < TALLER - H));
+    for (int left = 0; left < WIDER; left++)
+        ck_assert(seen[CORRUPT_FROST_COUNT + TALLER + left] == (left < WIDER - W));
     test_corrupt_close(&t);
     for (int k = 0; k < CORRUPT_FROST_COUNT; k++)
         config.frost[k] = (corrupt_texture){pixels[k], 1, 1};

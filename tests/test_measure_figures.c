@@ -154,6 +154,13 @@ START_TEST(loads_are_told_by_their_keys)
     json_is(json_incref(json_object_get(json, "soft")),
             "{\"combine_max\": 0.75, \"dispatch_max\": 0.5, \"combine_entropy\": 1.2}");
     json_decref(json);
+    json = measure_usage_json(/* one is enough to be told */
+                              0, &(vit_usage){.experts = 2,
+                                              .tokens = 1,
+                                              .assignments = 1,
+                                              .load = {0, 1}});
+    json_is(json_incref(json_object_get(json, "load")), "[0.0, 1.0]");
+    json_decref(json);
 }
 END_TEST
 

@@ -187,6 +187,7 @@ START_TEST(a_plan_is_counted_in_steps_parts_and_epochs)
         {{"train.epochs=1", "train.batch=12", "train.accumulate=1"}, 1, 1, 0, 12},
         {{"train.epochs=3", "train.batch=5", "schedule.warmup_epochs=1"}, 2, 6, 2, 5},
         {{"train.epochs=3", "train.max_steps=7", "schedule.warmup=5"}, 3, 7, 5, 4},
+        {{"train.epochs=3", "schedule.warmup=1"}, 3, 9, 1, 4},
         {{"train.epochs=4", "data.repeats=2", "schedule.warmup_epochs=0.25"}, 6, 24, 2, 4},
         {{"train.epochs=4", "data.limit=8", "schedule.warmup_epochs=0.2"}, 2, 8, 0, 4},
     };

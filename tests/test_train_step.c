@@ -96,6 +96,48 @@ START_TEST(flips_move)
 }
 END_TEST
 
+/* The last helper makes all it can, before the others. */
+static void last_first(size_t count, void (*member)(void *arg, size_t i), void *arg)
+{
+    while (count-- > 0)
+        member(arg, count);
+}
+
+static void eight_helpers(void *user, data_loader_config *config, int workers)
+{
+    config->threads = (size_t)workers;
+    config->helpers = 8;
+    config->together = last_first;
+    ++*(int *)user;
+}
+
+/* Who makes a picture does not matter: a thread of the loader, the caller or its helpers,
+ * each with a place of its own among those that corrupt. */
+START_TEST(helpers_make_the_same_corrupted_pictures)
+{
+    static epoch e[2];
+    char *folder = test_path(dir, "run");
+    const train_recipe recipe = recipe_of(
+        SET("augment.corrupt=contrast,gaussian_noise", "augment.corrupt_probability=1"));
+    int asked = 0;
+
+    for (int helped = 0; helped < 2; helped++) {
+        train_trainer t = {0};
+        const train_options options = {.folder = folder,
+                                       .threads = 1,
+                                       .loaders = helped ? eight_helpers : NULL,
+                                       .loaders_user = &asked};
+        ck_assert_msg(train_trainer_create(&t, &recipe, &options, &err) == BASE_OK, "%s",
+                      err.text);
+        epoch_read(&e[helped], &t, 0);
+        train_trainer_destroy(&t);
+    }
+    ck_assert_int_eq(asked, 1);
+    ck_assert_uint_eq(images_that_differ(&e[0], &e[1]), 0);
+    base_free(folder);
+}
+END_TEST
+
 /* Weights of mixup belong to a batch of an epoch, and the partner moves with the order. */
 START_TEST(mixing_moves)
 {
@@ -413,6 +455,51 @@ START_TEST(skipped_steps_are_counted_and_leave_no_trace)
 }
 END_TEST
 
+/* Spoils the weights while part 0 is computed. */
+typedef struct spoiler {
+    train_trainer *trainer;
+    int parts;
+    float kept;
+} spoiler;
+
+static void spoil(void *user, uint64_t step, train_phase phase)
+{
+    spoiler *s = user;
+    float *w = vit_model_weights(s->trainer->model);
+
+    (void)step;
+    if (phase != TRAIN_PHASE_LOADING)
+        return;
+    if (s->parts == 0)
+        s->kept = w[0];
+    w[0] = s->parts++ == 0 ? NAN : s->kept;
+}
+
+/* One part whose loss is not finite is enough: the sum of the others is not applied. */
+START_TEST(a_step_is_skipped_for_one_of_its_parts)
+{
+    char *folder = test_path(dir, "run");
+    train_trainer t = {0};
+
+    trainer_begin(&t, folder, SET("train.accumulate=2"));
+    float *before = weights_copy(t.model);
+    spoiler s = {.trainer = &t};
+    const train_ranks alone = {.peers = {.ranks = 1}, .user = &s, .say = spoil};
+    t.options.ranks = &alone;
+    trainer_step(&t);
+    t.options.ranks = NULL;
+    ck_assert_int_eq(s.parts, 2);
+    ck_assert_uint_eq(t.at.skipped, 1);
+    ck_assert_mem_eq(vit_model_weights(t.model), before,
+                     vit_model_floats(t.model) * sizeof *before);
+    trainer_step(&t);
+    ck_assert_uint_eq(t.at.skipped, 1);
+    train_trainer_destroy(&t);
+    base_free(before);
+    base_free(folder);
+}
+END_TEST
+
 /* Half an epoch of three steps is a step and a half: two. */
 START_TEST(a_warm_up_in_epochs_is_rounded_to_steps)
 {
@@ -466,12 +553,14 @@ int main(void)
     tcase_add_test(data, order_and_crops_move_with_the_seed);
     tcase_add_test(data, flips_move);
     tcase_add_test(data, mixing_moves);
+    tcase_add_test(data, helpers_make_the_same_corrupted_pictures);
     tcase_add_checked_fixture(steps, setup, teardown);
     tcase_add_loop_test(steps, parts_add_up_to_the_whole, 0, 5);
     tcase_add_loop_test(steps, the_gradient_of_a_step_is_that_of_its_loss, 0, 4);
     tcase_add_test(steps, accuracy_under_mixup_goes_by_the_larger_weight);
     tcase_add_test(steps, sinkhorn_share_and_grad_norm_are_means_of_steps);
     tcase_add_test(steps, skipped_steps_are_counted_and_leave_no_trace);
+    tcase_add_test(steps, a_step_is_skipped_for_one_of_its_parts);
     tcase_add_test(steps, a_warm_up_in_epochs_is_rounded_to_steps);
     tcase_add_test(steps, speed_time_and_shown_loss_are_those_of_the_steps);
     suite_add_tcase(suite, data);
