@@ -111,14 +111,10 @@ static base_status set_option(attack_spec *spec, const char *key, const char *te
     const char *attack = spec->method->name;
     char expected[128];
 
-    if (!option) {
-        const base_field *nearest = base_field_nearest(options, key);
-        return nearest ? base_fail(err, BASE_USAGE,
-                                   "attack '%s' has no option '%s'; the nearest is '%s'",
-                                   attack, key, nearest->name)
-                       : base_fail(err, BASE_USAGE, "attack '%s' has no options, not '%s'",
-                                   attack, key);
-    }
+    if (!option) /* every attack has options */
+        return base_fail(err, BASE_USAGE,
+                         "attack '%s' has no option '%s'; the nearest is '%s'", attack, key,
+                         base_field_nearest(options, key)->name);
     if (base_field_set(&spec->settings, option, text))
         return BASE_OK;
     return base_fail(err, BASE_USAGE, "attack '%s': '%s' is '%s', expected %s", attack, key,

@@ -135,6 +135,24 @@ START_TEST(images_of_no_class_are_told_from_those_of_their_folders)
 }
 END_TEST
 
+START_TEST(images_that_tell_nothing_are_refused)
+{
+    char *other = test_path(dir, "o"), *broken = test_path(dir, "o/blue/0.png"),
+         *folder = test_path(dir, "o/blue");
+    char *text = base_text("'%s': no image could be used", other);
+
+    ck_assert_int_eq(base_folder_make(folder, NULL), BASE_OK);
+    test_write(broken, "no picture", 10);
+    program_refused(program_run(dir, "eval", model, "--data", data, "--ood", other,
+                                "--bad-samples", "skip", "--quiet", NULL),
+                    1, text);
+    base_free(text);
+    base_free(other);
+    base_free(broken);
+    base_free(folder);
+}
+END_TEST
+
 START_TEST(plain_folders_can_be_predicted_but_not_evaluated)
 {
     char *blue = test_path(data, "blue");
@@ -182,6 +200,7 @@ int main(void)
     tcase_add_test(core, both_accuracies_are_reported_where_classes_are_missing);
     tcase_add_test(core, all_classes_present_need_no_second_figure);
     tcase_add_test(core, images_of_no_class_are_told_from_those_of_their_folders);
+    tcase_add_test(core, images_that_tell_nothing_are_refused);
     tcase_add_test(core, plain_folders_can_be_predicted_but_not_evaluated);
     tcase_add_test(core, a_class_map_is_taken_from_the_command_line);
     suite_add_tcase(suite, core);

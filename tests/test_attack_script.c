@@ -666,6 +666,148 @@ START_TEST(neighbours_are_looked_at_like_this)
 }
 END_TEST
 
+/* ---- what ends a run ----------------------------------------------------------------- */
+
+static bool stop_at(void *user)
+{
+    size_t *left = user;
+
+    return (*left)-- == 0;
+}
+
+/* Asked before every batch: while the clean images are looked at; in the attack, group by
+ * group or not. */
+START_TEST(a_stop_is_told_where_it_was)
+{
+    const attack_target target = {.classes = 2,
+                                  .channels = 1,
+                                  .height = 2,
+                                  .width = 3,
+                                  .batch = 4,
+                                  .logits = answer,
+                                  .forward = answer,
+                                  .gradient = slope};
+
+    batch = 4;
+    for (size_t after = 0; after < 5; after++) {
+        attack_config config = attack_config_defaults();
+        attack_run *run = NULL;
+        size_t left = after;
+        base_error err = {0};
+
+        write_script();
+        config.eps = EPS;
+        config.fixed_batch = _i;
+        config.stop = stop_at;
+        config.user = &left;
+        ck_assert_int_eq(
+            attack_run_create(&run, &target, &config, images, labels, SAMPLES, NULL),
+            BASE_OK);
+        ck_assert_int_eq(attack_run_add(run, "pgd:steps=9,loss=margin", NULL), BASE_OK);
+        ck_assert_int_eq(attack_run_go(run, &err), BASE_INTERRUPTED);
+        ck_assert_str_eq(err.text,
+                         after < 2 ? "stopped during the clean images"
+                                   : "stopped during the attack 'pgd:steps=9,loss=margin'");
+        ck_assert_int_eq(run->clean_done, after >= 2);
+        ck_assert(!attack_run_result(run, 0)->complete);
+        ck_assert_uint_eq(attack_run_clean(run), after < 2 ? 0 : 7);
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
+/* An attack that is at fault: its example lies beside the image by so much. */
+static float off[PIXELS];
+
+static attack_want faulty_begin(attack_lane *lane)
+{
+    for (size_t i = 0; i < PIXELS; i++)
+        lane->point[i] = lane->x[i] + off[i];
+    return ATTACK_WANT_LOGITS;
+}
+
+static attack_want faulty_next(attack_lane *lane)
+{
+    (void)lane;
+    return ATTACK_WANT_NO_MORE;
+}
+
+/* Right of what was given, wrong of all else. */
+static base_status wrong_of_others(void *user, float *logits, const float *x, size_t count,
+                                   base_error *err)
+{
+    (void)user, (void)err;
+    for (size_t i = 0; i < count; i++) {
+        bool given = false;
+        for (size_t j = 0; j < SAMPLES; j++)
+            given = given ||
+                    memcmp(x + i * PIXELS, images + j * PIXELS, PIXELS * sizeof *x) == 0;
+        logits[2 * i] = given;
+        logits[2 * i + 1] = !given;
+    }
+    return BASE_OK;
+}
+
+START_TEST(an_example_outside_of_its_budget_is_a_fault)
+{
+    static const struct {
+        attack_norm norm;
+        double eps, off[2]; /* of the first two pixels, which are 0.2 and 1 */
+        bool fault;
+    } cases[] = {{ATTACK_NORM_LINF, 0.1, {0.1 + 0.9e-6, 0}, false},
+                 {ATTACK_NORM_LINF, 0.1, {-0.1 - 1.2e-6, 0}, true},
+                 {ATTACK_NORM_LINF, 0.3, {-0.2, 0}, false},
+                 {ATTACK_NORM_LINF, 0.3, {-0.2 - 1e-6, 0}, true},
+                 {ATTACK_NORM_LINF, 0.3, {0, 1e-6}, true},
+                 {ATTACK_NORM_L2, 0.5, {0.3, -0.4 - 4e-6}, false},
+                 {ATTACK_NORM_L2, 0.5, {0.3, -0.4 - 9e-6}, true},
+                 {ATTACK_NORM_L1, 0.5, {0.2, -0.3 - 5e-6}, false},
+                 {ATTACK_NORM_L1, 0.5, {0.2, -0.3 - 7e-6}, true}};
+    const attack_target target = {.classes = 2,
+                                  .channels = 1,
+                                  .height = 2,
+                                  .width = 3,
+                                  .batch = 4,
+                                  .logits = wrong_of_others,
+                                  .forward = wrong_of_others,
+                                  .gradient = slope};
+
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        attack_config config = attack_config_defaults();
+        attack_run *run = NULL;
+        base_error err = {0};
+
+        write_script();
+        for (size_t i = 0; i < SAMPLES; i++) {
+            images[i * PIXELS] = 0.2f;
+            images[i * PIXELS + 1] = 1;
+        }
+        config.norm = cases[c].norm;
+        config.eps = cases[c].eps;
+        off[0] = (float)cases[c].off[0];
+        off[1] = (float)cases[c].off[1];
+        ck_assert_int_eq(attack_run_create(&run, &target, &config, images + PIXELS, labels,
+                                           SAMPLES - 1, NULL),
+                         BASE_OK);
+        ck_assert_int_eq(attack_run_add(run, "pgd:steps=1", NULL), BASE_OK);
+        attack_method faulty = *run->entries[0].spec.method;
+        faulty.begin = faulty_begin;
+        faulty.next = faulty_next;
+        run->entries[0].spec.method = &faulty;
+        ck_assert_msg(attack_run_go(run, &err) ==
+                          (cases[c].fault ? BASE_INTERNAL : BASE_OK),
+                      "case %zu: %s", c, err.text);
+        ck_assert_str_eq(err.text,
+                         cases[c].fault
+                             ? "attack 'pgd:steps=1' left its budget at sample 0: a "
+                               "fault of the program"
+                             : "");
+        ck_assert_uint_eq(attack_run_robust(run), cases[c].fault ? SAMPLES - 1 : 0);
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
 /* ---- shares of a search -------------------------------------------------------------- */
 
 typedef struct shares {
@@ -743,6 +885,8 @@ int main(void)
     tcase_add_test(core, a_random_model_is_asked_for_means);
     tcase_add_loop_test(core, experts_are_held_while_it_searches, 0, 4);
     tcase_add_test(core, neighbours_are_looked_at_like_this);
+    tcase_add_loop_test(core, a_stop_is_told_where_it_was, 0, 2);
+    tcase_add_test(core, an_example_outside_of_its_budget_is_a_fault);
     tcase_add_loop_test(core, a_search_tells_its_share, 0, 2);
     tcase_add_test(core, the_second_attack_sees_what_is_left);
     suite_add_tcase(suite, core);
