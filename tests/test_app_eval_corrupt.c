@@ -420,6 +420,31 @@ START_TEST(specimens_are_of_the_first_right_answer)
 }
 END_TEST
 
+/* Files of another size than the network's are brought to it, whatever the network asks of
+ * other pictures; those of its size are taken as they are. */
+START_TEST(files_of_another_size_are_resized)
+{
+    char *part = test_path(tree, "fog/2");
+
+    ck_assert_int_eq(base_folder_make(part, NULL), BASE_OK);
+    sample_folder_make(part); /* 12 x 10 pixels */
+    json_t *e = evaluate("--imagenet-c", tree, NULL, NULL);
+    json_t *own = evaluate("--resize", "8", NULL, NULL);
+    const json_t *cell = json_array_get(json_object_get(robust_of(e), "cells"), 0);
+    ck_assert_double_eq(json_number_of(cell, "samples"), SAMPLE_COUNT);
+    ck_assert_double_eq_tol(json_number_of(cell, "error"), 1 - json_number_of(own, "top1"),
+                            1e-9);
+    ck_assert_double_eq_tol(json_number_of(cell, "loss"), json_number_of(own, "loss"),
+                            1e-6);
+    /* resized to 9, as the network asks for, it is another picture */
+    ck_assert_double_gt(fabs(json_number_of(own, "loss") - json_number_of(e, "loss")),
+                        1e-6);
+    json_decref(e);
+    json_decref(own);
+    base_free(part);
+}
+END_TEST
+
 /* Lines of a text. */
 static size_t lines_of(const char *text)
 {
@@ -565,6 +590,7 @@ int main(void)
     tcase_add_test(core, grey_and_dense_networks_work);
     tcase_add_test(core, the_document_says_what_the_figures_are_of);
     tcase_add_test(core, specimens_are_of_the_first_right_answer);
+    tcase_add_test(core, files_of_another_size_are_resized);
     tcase_add_test(core, samples_have_a_line_for_each_image_and_corruption);
     tcase_add_test(core, the_table_and_the_page_show_it);
     tcase_add_checked_fixture(limits, setup, command_teardown);
