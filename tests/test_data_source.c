@@ -2,6 +2,8 @@
  * refused. Which label a folder has: test_data_labels.c. */
 #include "data/data_internal.h"
 
+#include <sys/resource.h>
+
 #include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
@@ -565,6 +567,60 @@ START_TEST(absent_empty_and_strange_paths_are_refused_by_name)
 }
 END_TEST
 
+/* With ever more files that may be open: until it can be read it is refused, with the
+ * reason, and nothing is left open. Some things are opened only to look: then another
+ * layout or nothing is seen, which is no success either. */
+START_TEST(too_few_files_that_may_be_open_are_told)
+{
+    static const char *const specs[] = {"folder:set", "images:set/a",    "list:l.txt",
+                                        "npy:x.npy",  "imagenet-c:tree", "tar:x.tar",
+                                        "wds:x.tar"};
+    static const char *const names[] = {"set/a/1.png", "set/a/b/c/d/2.png", "set/e/3.png",
+                                        "tree/fog/1/a/4.png", "tree/fog/2/b/5.png"};
+    static const unsigned char zeros[6], labels[2] = {0, 1};
+    const data_source_options options = {.allow_single_class = true,
+                                         .allow_unlabelled = true};
+    struct rlimit limit, less;
+    char *tar_path;
+    FILE *tar = set_tar_open(&tar_path, root, "x.tar");
+
+    set_name_member(tar, "a/1.jpg");
+    set_member(tar, "a/1.cls", '0', "0", 1);
+    set_tar_end(tar);
+    base_free(tar_path);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        set_name_file(root, names[i]);
+    set_file(root, "l.txt", "set/a/1.png\t0\nset/e/3.png\t1\n", 28);
+    set_npy(root, "x.npy", "|u1", "(2, 1, 1, 3)", zeros, 6);
+    set_npy(root, "labels.npy", "|u1", "(2,)", labels, 2);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        const char *colon = strchr(specs[i], ':');
+        char *spec =
+            base_text("%.*s:%s/%s", (int)(colon - specs[i]), specs[i], root, colon + 1);
+        size_t refused = 0, good = 0;
+        for (rlim_t most = 0; most < 64; most++) {
+            data_source *source = NULL;
+            base_error err = {0};
+            less = limit;
+            less.rlim_cur = most;
+            ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
+            const base_status status = data_source_open(&source, spec, &options, &err);
+            const size_t count = status == BASE_OK ? data_source_count(source) : 0;
+            data_source_close(source);
+            ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+            refused += strstr(err.text, ": Too many open files") != NULL;
+            ck_assert(status == BASE_OK || strstr(err.text, root));
+            ck_assert_msg(good == 0 || status == BASE_OK, "%s", err.text);
+            good += count > 0;
+        }
+        ck_assert_msg(refused > 0 && good > 5, "%s: %zu refused, %zu good", specs[i],
+                      refused, good);
+        base_free(spec);
+    }
+}
+END_TEST
+
 START_TEST(images_without_class_folders_are_refused)
 {
     set_name_file(root, "1.png");
@@ -626,6 +682,7 @@ int main(void)
     tcase_add_test(core, many_samples_unsorted_by_label_come_out_sorted);
     tcase_add_test(limits, absent_empty_and_strange_paths_are_refused_by_name);
     tcase_add_test(limits, images_without_class_folders_are_refused);
+    tcase_add_test(limits, too_few_files_that_may_be_open_are_told);
     tcase_add_loop_test(limits,
                         data_to_train_on_or_to_validate_on_without_labels_is_refused, 0, 2);
     tcase_add_test(limits, a_path_that_can_be_two_things_asks);
