@@ -144,6 +144,30 @@ START_TEST(names_are_whole_where_a_table_stands_in_parts)
 }
 END_TEST
 
+/* Texts that are too wide lose letters, the widest first, down to fourteen; a path its
+ * front, another text its end; numbers none. */
+START_TEST(wide_texts_give_way_to_numbers)
+{
+    static const show_column columns[] = {
+        {"name", "a"}, {"of it", "b"}, {"n", "n", SHOW_COUNT}, {0}};
+    static const show_block blocks[] = {{SHOW_TABLE, .path = "wide[]", .columns = columns},
+                                        {0}};
+    json_t *rows = json_pack(
+        "[{s:s, s:s, s:i}, {s:s, s:s, s:i}]", "a",
+        "first words that go on for much longer than a line has room for them", "b",
+        "\u00e9\u00e9\u00e9\u00e9 a second text of some length, which ends here", "n",
+        1234567, "a", "a/path/that/goes/on/for/much/longer/than/a/line/has/room/for/it.png",
+        "b", "a, list/of, two", "n", 5);
+
+    json_object_set_new(show_document_json(document), "wide", rows);
+    terminal_is(
+        blocks,
+        "name                               of it                                       n\n"
+        "first words that go on for much..  \u00e9\u00e9\u00e9\u00e9 a second text of some lengt..  1,234,567\n"
+        "..than/a/line/has/room/for/it.png  a, list/of, two                             5\n");
+}
+END_TEST
+
 START_TEST(rows_of_also_come_after_those_of_the_path)
 {
     static const show_column columns[] = {
@@ -436,6 +460,7 @@ int main(void)
     tcase_add_test(core, a_terminal_aligns_and_leaves_out_what_nobody_has);
     tcase_add_test(core, titles_hold_values_or_leave_their_column_out);
     tcase_add_test(core, names_are_whole_where_a_table_stands_in_parts);
+    tcase_add_test(core, wide_texts_give_way_to_numbers);
     tcase_add_test(core, rows_of_also_come_after_those_of_the_path);
     tcase_add_test(core, a_text_with_paths_stands_in_place_of_a_value);
     tcase_add_test(core, a_terminal_stays_within_80_characters);

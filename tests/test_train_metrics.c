@@ -429,6 +429,17 @@ START_TEST(a_file_of_metrics_that_cannot_be_is_named)
 
     ck_assert_int_eq(train_metrics_open(&m, path, true, 0, false, &err), BASE_IO);
     ck_assert_str_eq(err.text, want);
+    ck_assert_int_eq(train_metrics_open(&m, "/dev/full", true, 0, false, &err), BASE_IO);
+    ck_assert_str_eq(err.text, "cannot shorten '/dev/full' to 0 bytes: Invalid argument");
+    /* a disk that is full is told by each line and by each wait for the disk */
+    m = (train_metrics){.file = fopen("/dev/full", "w"), .path = "m.jsonl"};
+    ck_assert_int_eq(train_metrics_write(&m, json_object(), &err), BASE_IO);
+    ck_assert_str_eq(err.text, "cannot write 'm.jsonl': No space left on device");
+    fputs("more", m.file);
+    err = (base_error){0};
+    ck_assert_int_eq(train_metrics_sync(&m, &err), BASE_IO);
+    ck_assert_str_eq(err.text, "cannot write 'm.jsonl': No space left on device");
+    train_metrics_close(&m);
     base_free(want);
     base_free(path);
 }

@@ -79,6 +79,23 @@ START_TEST(words_become_routers_with_settings)
 }
 END_TEST
 
+/* 1,024 characters are a word, one more is none. */
+START_TEST(a_word_has_its_longest)
+{
+    for (int more = 0; more <= 1; more++) {
+        train_variants *v = base_alloc(1, sizeof *v);
+        char *list = base_text("a=ssr:p=%0*d", 1016 + more, 0);
+        char *want = base_text("--routers 'a=ssr:p=%032d...' is too long a word", 0);
+        ck_assert_uint_eq(strlen(list), 1024 + more);
+        ck_assert_int_eq(train_variants_add(v, "--routers", list, &err), BASE_USAGE);
+        ck_assert_int_eq(strcmp(err.text, want) == 0, more);
+        base_free(want);
+        base_free(list);
+        base_free(v);
+    }
+}
+END_TEST
+
 /* As many routers and settings as there is room for, and one more; a setting as long as it
  * may be. */
 START_TEST(variants_are_as_many_as_there_is_room_for)
@@ -562,6 +579,7 @@ int main(void)
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, words_become_routers_with_settings);
+    tcase_add_test(core, a_word_has_its_longest);
     tcase_add_test(core, variants_are_as_many_as_there_is_room_for);
     tcase_add_test(core, a_grid_gives_every_variant_each_value);
     tcase_add_test(core, presets_are_lists_that_stand_for_words);

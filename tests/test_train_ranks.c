@@ -25,6 +25,7 @@ typedef struct rank_end {
     base_status status;
     base_error err;
     uint64_t notes;
+    char told[256]; /* of the lanes */
 } rank_end;
 
 static void stepped(void *user, const train_trainer *t, double lr)
@@ -49,6 +50,8 @@ static void note(void *user, const char *subject, const char *line)
 
     (void)subject;
     e->notes += strstr(line, "same bits") != NULL;
+    if (strstr(line, "lanes"))
+        snprintf(e->told, sizeof e->told, "%s", line);
 }
 
 static base_status agree(void *user, const char *what, const char *text, base_error *err)
@@ -240,6 +243,18 @@ START_TEST(three_ranks_repeat_to_the_bit)
     p.run = "again";
     run_well(&p, 3);
     same_ranks("first", "again");
+    /* two ranks go on with three lanes: of six parts three each */
+    rank_end ends[PEERS_MOST];
+    p.resume = true;
+    run_plan(ends, &p, 2);
+    ck_assert_msg(ends[0].status == BASE_OK, "%s", ends[0].err.text);
+    ck_assert_str_eq(ends[0].told,
+                     "2 ranks do not divide 3 lanes: last bits will differ from "
+                     "those of another number of ranks");
+    run_plan(ends, &p, 3);
+    ck_assert_str_eq(ends[0].told,
+                     "3 lanes on 3 ranks, not both powers of two: last bits differ "
+                     "from those of another number of ranks");
 }
 END_TEST
 

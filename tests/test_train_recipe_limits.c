@@ -424,6 +424,36 @@ START_TEST(words_of_set_have_their_form)
 }
 END_TEST
 
+/* The nearest key, of the recipe or of its router; other programs' words; whose a key
+ * is. */
+START_TEST(unknown_keys_are_told_with_what_was_meant)
+{
+    static const struct {
+        const char *set[2], *words;
+    } cases[] = {
+        {{"router.name=ssr", "router.cosst=linear"},
+         "--set: unknown key 'router.cosst', the nearest is 'router.cost'"},
+        {{"router.name=ssr", "router.expert=4"},
+         "--set: unknown key 'router.expert', the nearest is 'router.experts'"},
+        {{"router.name=hash", "router.balance=0.5"},
+         "--set: 'router.balance' is no key of the router 'hash', but of softmax"},
+        {{"router.name=hash", "model.lr=1"},
+         "--set: unknown key 'model.lr', the nearest is 'optimizer.lr'"},
+        {{"router.name=hash", "train.top_k=1"},
+         "--set: unknown key 'train.top_k', the nearest is 'router.k'"},
+        {{"model.depth=5", "model.depthh=1"},
+         "--set: unknown key 'model.depthh', the nearest is 'model.depth'"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        train_recipe r = train_recipe_defaults();
+        ck_assert_int_eq(train_recipe_set(&r, cases[i].set, 2, &err), BASE_USAGE);
+        ck_assert_msg(strncmp(err.text, cases[i].words, strlen(cases[i].words)) == 0, "%s",
+                      err.text);
+    }
+}
+END_TEST
+
 /* What inih would not read back stands in a comment. */
 START_TEST(values_that_a_file_cannot_keep_are_not_written)
 {
@@ -542,6 +572,7 @@ int main(void)
     tcase_add_test(core, a_network_becomes_the_keys_of_a_recipe);
     tcase_add_test(core, texts_are_as_long_as_they_may_be);
     tcase_add_test(core, words_of_set_have_their_form);
+    tcase_add_test(core, unknown_keys_are_told_with_what_was_meant);
     tcase_add_test(core, values_that_a_file_cannot_keep_are_not_written);
     tcase_add_test(core, a_stored_recipe_is_read_by_its_whole_keys);
     tcase_add_test(core, each_key_of_a_stored_recipe_is_compared_or_free);

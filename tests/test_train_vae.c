@@ -310,6 +310,21 @@ START_TEST(each_field_of_a_state_is_looked_at)
     refused(BASE_FORMAT, "'%' stands at step 6 of 6, evaluated at 6 with 7 skipped");
     change(NULL, NULL, "sums");
     refused(BASE_FORMAT, "'%' has no tensor 'sums' of 7 doubles");
+    /* weights of another network beside it */
+    char *model = test_path(folder, "last/model.safetensors"), *own = test_path(dir, "own");
+    vit_vae_config config = r.config;
+    vit_vae *other = NULL;
+    config.channels = 3;
+    config.hidden = 11;
+    ck_assert_int_eq(rename(model, own), 0);
+    ck_assert_int_eq(vit_vae_create(&other, &config, &err), BASE_OK);
+    ck_assert_int_eq(vit_vae_save(other, model, NULL, 0, &err), BASE_OK);
+    vit_vae_destroy(other);
+    change(NULL, NULL, NULL);
+    refused(BASE_MISMATCH, "it holds another network");
+    ck_assert_int_eq(rename(own, model), 0);
+    base_free(model);
+    base_free(own);
     /* at the edge it is taken */
     change("skipped", "6", NULL);
     ck_assert_int_eq(open_run(&v, &r, true), BASE_OK);
