@@ -20,6 +20,7 @@ size, and in tables and sentences by one unit of the last digit.
 import base64
 import difflib
 import html.parser
+import itertools
 import json
 import os
 import pathlib
@@ -221,15 +222,29 @@ def picture_text(data):
         if data[at + 4:at + 8] == b"IDAT":
             body += data[at + 8:at + 8 + size]
         at += 12 + size
-    rows, step, before = zlib.decompress(body), width * channels, bytearray(width * channels)
+    rows, step, before = zlib.decompress(body), width * channels, bytes(width * channels)
     sums = [0] * channels
     for y in range(height):
         kind, row = rows[y * (step + 1)], bytearray(rows[y * (step + 1) + 1:(y + 1) * (step + 1)])
-        for x in range(step):
-            left, up = row[x - channels] if x >= channels else 0, before[x]
-            corner = before[x - channels] if x >= channels else 0
-            near = min((left, up, corner), key=lambda v: abs(left + up - corner - v))
-            row[x] = (row[x] + (0, left, up, (left + up) // 2, near)[kind]) & 255
+        if kind == 1:
+            for c in range(channels):
+                row[c::channels] = bytes(v & 255 for v in itertools.accumulate(row[c::channels]))
+        elif kind == 2:
+            row = bytes((v + up) & 255 for v, up in zip(row, before))
+        elif kind == 3:
+            for x, up in enumerate(before):
+                row[x] = (row[x] + ((row[x - channels] if x >= channels else 0) + up) // 2) & 255
+        elif kind == 4:
+            left = corner = [0] * channels
+            for x in range(0, step, channels):
+                pixel = []
+                for c in range(channels):
+                    a, b, d = left[c], before[x + c], corner[c]
+                    to_a, to_b, to_d = abs(b - d), abs(a - d), abs(a + b - 2 * d)
+                    near = a if to_a <= to_b and to_a <= to_d else b if to_b <= to_d else d
+                    pixel.append((row[x + c] + near) & 255)
+                row[x:x + channels] = bytes(pixel)
+                left, corner = pixel, before[x:x + channels]
         before = row
         for c in range(channels):
             sums[c] += sum(row[c::channels])
