@@ -190,6 +190,24 @@ START_TEST(a_stopped_comparison_writes_checkpoints_and_goes_on)
                                "goes on") != NULL,
                   "%s", text);
     ck_assert(test_exists(state));
+    /* where it stands */
+    program_result r = program_run(dir, COMPARE, out, "--routers", "ssr,softmax", "--seeds",
+                                   "1", "--set", "train.checkpoint_every=10000",
+                                   "train.epochs=2000", "--no-train", NULL);
+    ck_assert_msg(strstr(r.err, "2 routers, 1 seed, 6000 steps each: 0 of 2 runs are "
+                                "trained, 1 begun\n") != NULL,
+                  "%s", r.err);
+    program_result_free(&r);
+    r = program_run(dir, COMPARE, out, "--routers", "ssr,softmax", "--seeds", "1", "--set",
+                    "train.checkpoint_every=10000", "train.epochs=2000", "--status", NULL);
+    ck_assert_msg(strstr(r.out, "\n2 runs: 0 finished, 1 begun, 1 not begun\n") != NULL,
+                  "%s", r.out);
+    ck_assert_int_eq(strncmp(r.out,
+                             "ssr seed 1                               begun      "
+                             "step ",
+                             57),
+                     0);
+    program_result_free(&r);
     base_free(text);
     base_free(talk);
     base_free(state);

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <omp.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -248,6 +250,40 @@ START_TEST(a_terminal_has_a_bar)
     listen_to(STDERR_FILENO);
     app_progress_update(&p, 60400, "%s", "loss 0.5");
     said_is(STDERR_FILENO, "\r\033[Kdig 100 %  40 holes/s  0.0 s left  loss 0.5");
+}
+END_TEST
+
+/* As wide as the terminal says, 80 where it says nothing or less than 20. */
+START_TEST(a_line_is_as_wide_as_its_terminal)
+{
+    static const struct {
+        unsigned short says;
+        int columns;
+    } cases[] = {{0, 80}, {19, 80}, {20, 20}, {50, 50}, {200, 200}};
+    const int pair = posix_openpt(O_RDWR | O_NOCTTY);
+    app_progress p;
+
+    app_progress_start(&p, &common, "dig", NULL, 1, 0);
+    ck_assert(p.terminal == (isatty(STDERR_FILENO) == 1));
+    if (pair < 0 || grantpt(pair) != 0 || unlockpt(pair) != 0)
+        return; /* no terminals here */
+    const int end = open(ptsname(pair), O_RDWR | O_NOCTTY), before = dup(STDERR_FILENO);
+    ck_assert_int_ge(end, 0);
+    dup2(end, STDERR_FILENO);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct winsize size = {.ws_row = 25, .ws_col = cases[i].says};
+        ioctl(end, TIOCSWINSZ, &size);
+        app_progress_start(&p, &common, "dig", NULL, 1, 0);
+        if (!p.terminal || p.columns != cases[i].columns)
+            break;
+    }
+    dup2(before, STDERR_FILENO);
+    close(before);
+    close(end);
+    close(pair);
+    ck_assert(p.terminal);
+    ck_assert_int_eq(p.columns, 200);
+    ck_assert_double_eq(p.interval, 0.1);
 }
 END_TEST
 
@@ -541,6 +577,7 @@ int main(void)
     tcase_add_test(core, progress_tells_share_rate_and_time_left);
     tcase_add_test(core, a_line_gives_up_its_last_figures_where_it_is_too_long);
     tcase_add_test(core, a_terminal_has_a_bar);
+    tcase_add_test(core, a_line_is_as_wide_as_its_terminal);
     tcase_add_test(core, each_piece_of_work_is_done_once);
     tcase_add_test(core, parts_of_the_processors_are_all_of_them);
     tcase_add_test(core, threads_are_shared_with_the_loader);

@@ -78,12 +78,13 @@ static void plan_note(const app_compare *c)
         finished += c->run[i].state == APP_RUN_FINISHED;
         begun += c->run[i].state == APP_RUN_BEGUN;
     }
-    app_note(&args->common,
-             "%-12s%zu routers, %lld seed%s, %llu steps each: %zu of %zu runs are trained, "
-             "%zu begun",
-             "compare", c->entries.count, (long long)args->seeds,
-             args->seeds > 1 ? "s" : "", (unsigned long long)c->total, finished, c->runs,
-             begun);
+    app_note(
+        &args->common,
+        "%-12s%zu router%s, %lld seed%s, %llu steps each: %zu of %zu runs are trained, "
+        "%zu begun",
+        "compare", c->entries.count, c->entries.count > 1 ? "s" : "",
+        (long long)args->seeds, args->seeds > 1 ? "s" : "", (unsigned long long)c->total,
+        finished, c->runs, begun);
 }
 
 /* The table tells of them; the exit status, too. */

@@ -404,8 +404,9 @@ static void settings_put(json_t *json, const app_table *t)
 
     show_put_text(
         json, "title",
-        app_text("%zu routers with %lld seed%s each on %s (%.80s), %s steps of %d images",
-                 c->entries.count, (long long)args->seeds, args->seeds > 1 ? "s" : "",
+        app_text("%zu router%s with %lld seed%s each on %s (%.80s), %s steps of %d images",
+                 c->entries.count, c->entries.count > 1 ? "s" : "", (long long)args->seeds,
+                 args->seeds > 1 ? "s" : "",
                  app_network_name(network, sizeof network, &c->network), c->recipe.name,
                  show_thousands(steps, sizeof steps, c->total), c->recipe.train.batch));
     show_put_text(json, "command_line", args->command_line);
