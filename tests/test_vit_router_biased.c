@@ -233,6 +233,46 @@ START_TEST(without_thresholds_the_batch_sets_them)
 }
 END_TEST
 
+/* Of several passes a step the mean; of none nothing moves. One threshold that is not 0 is
+ * enough for fading means. */
+START_TEST(several_passes_share_a_step)
+{
+    static const char *const forms[] = {"score=logits",
+                                        "form=dynamic score=sigmoid lambda=0.7"};
+    static const double begun[3] = {0, .6, 0};
+
+    for (size_t form = 0; form < 2; form++) {
+        const double keep = form == 1 ? 0.7 : 0.0;
+        double sum[8] = {0}, alone[2][8] = {{0}};
+        float other[18];
+        rig r;
+        open_golden(&r, "quantile", forms[form], z6, 6, 1, begun);
+        const vit_router_motion *motion = r.router->motion;
+        ck_assert_uint_eq(motion->count(&r.pass.plan.shape), 4);
+        motion->move(r.param, sum, &r.pass.plan.shape, 0, 0);
+        expect_bias(&r, 0, .6, 0, 1e-7);
+        for (size_t i = 0; i < 18; i++)
+            other[i] = r.x[17 - i];
+        for (size_t pass = 0; pass < 2; pass++) {
+            if (pass == 1)
+                memcpy(r.x, other, sizeof other);
+            vit_router_forward(r.router, &r.pass);
+            motion->tally(sum, &r.pass);
+            motion->tally(alone[pass], &r.pass);
+            ck_assert(alone[pass][3] == 1.0);
+        }
+        ck_assert(sum[3] == 2.0);
+        ck_assert_double_gt(fabs(alone[0][0] - alone[1][0]), 0.01);
+        for (size_t e = 0; e < 3; e++)
+            ck_assert_double_eq_tol(sum[e], alone[0][e] + alone[1][e], 1e-12);
+        motion->move(r.param, sum, &r.pass.plan.shape, 0, 0);
+        expect_bias(&r, (1 - keep) * sum[0] / 2, keep * .6 + (1 - keep) * sum[1] / 2,
+                    (1 - keep) * sum[2] / 2, 1e-6);
+        rig_close(&r);
+    }
+}
+END_TEST
+
 /* Of many tokens with one expert in favour every expert gets its share but for ties. */
 START_TEST(thresholds_even_the_loads_at_once)
 {
@@ -409,6 +449,7 @@ int main(void)
     tcase_add_test(core, quantile_has_the_golden_thresholds);
     tcase_add_test(core, the_dynamic_form_has_the_golden_pairs);
     tcase_add_test(core, without_thresholds_the_batch_sets_them);
+    tcase_add_test(core, several_passes_share_a_step);
     tcase_add_test(core, thresholds_even_the_loads_at_once);
     tcase_add_test(core, with_equal_numbers_all_choose_alike);
     tcase_add_test(core, order_statistics_are_those_of_a_sort);

@@ -374,6 +374,67 @@ START_TEST(gradients_are_slopes)
 }
 END_TEST
 
+static void expect_twice(const float *at, const float *once, size_t count, const variant *v)
+{
+    for (size_t i = 0; i < count; i++)
+        ck_assert_msg(
+            fabs((double)at[i] - 2 * (double)once[i]) < 1e-5 + 1e-4 * fabs((double)once[i]),
+            "%s %s: %g, once %g", v->router, v->options, (double)at[i], (double)once[i]);
+}
+
+/* Once more over the same tokens: all gradients are twice what they were. */
+START_TEST(gradients_are_added)
+{
+    for (size_t i = 0; i < VARIANTS; i++) {
+        const variant *v = &variants[i];
+        vit_router_shape shape = usual;
+        rig r, twice;
+        shape.k = v->k;
+        rig_open(&r, v->router, v->options, shape);
+        rig_open(&twice, v->router, v->options, shape);
+        pass_over(&r);
+        pass_over(&twice);
+        vit_router_forward(twice.router, &twice.pass);
+        twice.router->backward(&twice.pass, twice.weight);
+        expect_twice(twice.d_x, r.d_x, shape.tokens * shape.width, v);
+        for (size_t p = 0; p < r.params; p++)
+            expect_twice(twice.d_param[p], r.d_param[p], r.count[p], v);
+        if (r.d_attention)
+            expect_twice(twice.d_attention, r.d_attention, rig_pairs(&shape), v);
+        rig_close(&r);
+        rig_close(&twice);
+    }
+}
+END_TEST
+
+/* Parameters that are frozen: what is left has the same bits. */
+START_TEST(frozen_parameters_change_no_other_gradient)
+{
+    for (size_t i = 0; i < VARIANTS; i++) {
+        const variant *v = &variants[i];
+        vit_router_shape shape = usual;
+        rig r, frozen;
+        shape.k = v->k;
+        rig_open(&r, v->router, v->options, shape);
+        rig_open(&frozen, v->router, v->options, shape);
+        pass_over(&r);
+        for (size_t still = 0; still < r.params; still++) {
+            frozen.pass.gradient.param[still] = NULL;
+            pass_over(&frozen);
+            ck_assert_mem_eq(frozen.d_x, r.d_x, shape.tokens * shape.width * sizeof(float));
+            for (size_t p = 0; p < r.params; p++)
+                for (size_t at = 0; at < r.count[p]; at++)
+                    ck_assert_msg(
+                        frozen.d_param[p][at] == (p == still ? 0 : r.d_param[p][at]),
+                        "%s %s, %zu without %zu", v->router, v->options, p, still);
+            frozen.pass.gradient.param[still] = frozen.d_param[still];
+        }
+        rig_close(&r);
+        rig_close(&frozen);
+    }
+}
+END_TEST
+
 /* ---- what is not said ---------------------------------------------------------------- */
 
 /* A router that decides itself does what another says; a third one says something else.
@@ -559,6 +620,8 @@ int main(void)
     tcase_add_test(core, what_the_state_held_before_is_forgotten);
     tcase_add_test(core, routers_that_decide_themselves_do_as_documented);
     tcase_add_test(core, gradients_are_slopes);
+    tcase_add_test(core, gradients_are_added);
+    tcase_add_test(core, frozen_parameters_change_no_other_gradient);
     tcase_add_loop_test(core, auxiliary_losses_are_those_of_the_papers, 0, LOSS_CASES);
     tcase_add_test(core, sinkhorn_steps_are_drawn_by_step_and_layer);
     tcase_add_test(core, so_many_sinkhorn_steps_a_run_may_be_asked_for);
