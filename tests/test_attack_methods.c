@@ -775,6 +775,45 @@ START_TEST(the_nearest_wrong_point_counts)
 }
 END_TEST
 
+/* The second start of FAB: at half the budget, drawn from the restart's own stream. */
+START_TEST(fab_starts_again_at_half_the_budget)
+{
+    static const double budgets[] = {1e-3, 5e-3, 0.02};
+    const attack_norm norm = (attack_norm)(_i % 3);
+    const bool targeted = _i >= 3;
+    const double eps = budgets[norm];
+    size_t followed = 0;
+
+    for (size_t at = 0; at < 4; at++) {
+        const float *x = images + at * INPUTS;
+        const attack_result r = watch(
+            norm, eps,
+            targeted ? "fab-t:steps=1,targets=1,restarts=2" : "fab:steps=1,restarts=2", at);
+        base_rng rng = stream(targeted ? "fab-t" : "fab", at, 0, 1, 0);
+        double d[INPUTS], v[INPUTS], most = 0, sum = 0;
+
+        if (r.broken > 0)
+            continue;
+        followed++;
+        for (size_t i = 0; i < INPUTS; i++) {
+            d[i] = norm == ATTACK_NORM_LINF ? 2 * base_rng_uniform(&rng) - 1
+                                            : base_rng_normal(&rng);
+            most = fmax(most, fabs(d[i]));
+            sum += fabs(d[i]);
+        }
+        const double size = norm == ATTACK_NORM_LINF ? most
+                            : norm == ATTACK_NORM_L2 ? size_of(d, INPUTS)
+                                                     : sum;
+        for (size_t i = 0; i < INPUTS; i++)
+            v[i] = box((double)x[i] + eps / 2 / size * d[i]);
+        /* the planes of each class at the image and the new point first */
+        near("fab", targeted ? 3 : CLASSES + 1, v);
+        near("fab", targeted ? 3 : 2 * CLASSES - 1, v); /* and there again */
+    }
+    ck_assert_uint_ge(followed, 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("attack_methods");
@@ -790,6 +829,7 @@ int main(void)
                         2 * sizeof sparses / sizeof sparses[0]);
     tcase_add_loop_test(core, the_nearest_wrong_point_counts, 0,
                         sizeof nearest / sizeof nearest[0]);
+    tcase_add_loop_test(core, fab_starts_again_at_half_the_budget, 0, 6);
     tcase_add_test(core, square_in_l2_follows_its_algorithm);
     suite_add_tcase(suite, core);
     return test_run(suite);
