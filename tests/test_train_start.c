@@ -315,6 +315,51 @@ START_TEST(heads_are_kept_with_a_word_or_not_there)
 }
 END_TEST
 
+/* A file of nothing but tensors, and no head among them: what it does not say of heads and
+ * pooling, the recipe says. */
+START_TEST(a_bare_file_is_what_the_recipe_says)
+{
+    static const char *const kinds[][3] = {
+        {"model.heads=2", "model.pool=token"},
+        {"model.heads=4", "model.pool=token"},
+        {"model.heads=1", "model.pool=patches"},
+    };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        const char *const *set =
+            SET("router.layers=none", "model.width=64", kinds[i][0], kinds[i][1]);
+        char *whole = file_of("whole.safetensors", set, NULL),
+             *bare = test_path(dir, "bare.safetensors");
+        vit_tensor_file *file = NULL;
+        vit_tensor tensors[64];
+        size_t count = 0;
+        train_trainer t = {0};
+
+        ck_assert_int_eq(vit_tensors_open(&file, whole, &err), BASE_OK);
+        for (size_t k = 0; k < vit_tensors_count(file); k++) {
+            ck_assert_uint_lt(count, 64);
+            tensors[count] = *vit_tensors_at(file, k);
+            count += strncmp(tensors[count].name, "head.", 5) != 0;
+        }
+        ck_assert_int_eq(vit_tensors_write(bare, tensors, count, NULL, 0, &err), BASE_OK);
+        vit_tensors_close(file);
+        ck_assert_msg(begin(&t, bare, set) == BASE_OK, "%s", err.text);
+        char *want =
+            base_text("start: '%s': %zu tensors loaded\n: head of 3 classes begins at zero "
+                      "(the file has none)\n",
+                      bare, count);
+        ck_assert_msg(strncmp(told, want, strlen(want)) == 0, "%s", told);
+        ck_assert_int_eq(t.start.classes, 0);
+        ck_assert(t.start.head);
+        ck_assert_uint_eq(t.start.loaded, count);
+        train_trainer_destroy(&t);
+        base_free(want);
+        base_free(whole);
+        base_free(bare);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("train_start");
@@ -325,6 +370,7 @@ int main(void)
     tcase_add_test(core, everything_that_differs_is_told_and_nothing_else);
     tcase_add_test(core, weights_are_the_files_where_they_fit);
     tcase_add_test(core, heads_are_kept_with_a_word_or_not_there);
+    tcase_add_test(core, a_bare_file_is_what_the_recipe_says);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }
