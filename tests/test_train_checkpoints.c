@@ -243,6 +243,25 @@ START_TEST(classes_beyond_those_of_the_network_are_refused)
 }
 END_TEST
 
+/* What the process has, and 8 MiB for libraries; or what it had at most. */
+START_TEST(memory_is_what_there_is_and_room_for_libraries)
+{
+    char *folder = test_path(dir, "run");
+    train_trainer t = {0};
+
+    trainer_open(&t, folder, false, NULL, NULL);
+    const double told_bytes = (double)train_trainer_memory(&t);
+    const double now = (double)base_resident_bytes() + (8 << 20),
+                 peak = (double)base_peak_bytes();
+    ck_assert_double_eq_tol(told_bytes, fmax(now, peak), 2 << 20);
+    t.ranks = 2; /* and the whole model, and half of it */
+    ck_assert_double_eq_tol((double)train_trainer_memory(&t), fmax(now, peak), 2 << 20);
+    t.ranks = 1;
+    train_trainer_destroy(&t);
+    base_free(folder);
+}
+END_TEST
+
 /* Names of classes go with the weights, averaged ones too, where there are as many. */
 START_TEST(names_of_classes_go_with_the_weights)
 {
@@ -393,6 +412,7 @@ int main(void)
     tcase_add_test(files, a_warm_up_is_told_where_it_is_longer_than_the_run);
     tcase_add_test(files, a_plan_is_counted_in_steps_parts_and_epochs);
     tcase_add_test(files, classes_beyond_those_of_the_network_are_refused);
+    tcase_add_test(files, memory_is_what_there_is_and_room_for_libraries);
     tcase_add_test(files, names_of_classes_go_with_the_weights);
     tcase_add_test(files, best_holds_the_averaged_weights_and_last_those_that_are_trained);
     tcase_add_test(files, skipped_steps_survive_a_resumption);

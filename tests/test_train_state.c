@@ -484,6 +484,28 @@ START_TEST(sums_and_loads_come_back)
 }
 END_TEST
 
+/* Every tensor is needed, by its name and with its numbers: what the optimiser remembers
+ * and averages too, which come back where they were. */
+START_TEST(each_tensor_of_a_state_is_needed)
+{
+    vit_tensor_file *file = NULL;
+    size_t met = 0;
+
+    ck_assert_int_eq(vit_tensors_open(&file, state, &err), BASE_OK);
+    for (size_t i = 0; i < vit_tensors_count(file); i++, met++) {
+        const char *name = vit_tensors_at(file, i)->name;
+        char *quoted = base_text("'%s'", name);
+        train_trainer t = {0};
+        ck_assert_msg(load(&t, &(change){.drop = name}, USUAL) != BASE_OK, "%s", name);
+        ck_assert_msg(strstr(err.text, quoted) != NULL, "%s: %s", name, err.text);
+        train_trainer_destroy(&t);
+        base_free(quoted);
+    }
+    ck_assert_uint_ge(met, 5); /* sums, load.0, two moments, averages */
+    vit_tensors_close(file);
+}
+END_TEST
+
 START_TEST(a_glance_at_a_state_tells_what_it_is_of)
 {
     static const char *const needed[] = {"recipe", "train_fingerprint", "val_fingerprint"};
@@ -559,6 +581,7 @@ int main(void)
     tcase_add_test(core, other_schedules_say_their_name_or_go_on);
     tcase_add_test(core, lanes_are_told_where_they_decide_about_bits);
     tcase_add_test(core, sums_and_loads_come_back);
+    tcase_add_test(core, each_tensor_of_a_state_is_needed);
     tcase_add_test(core, a_glance_at_a_state_tells_what_it_is_of);
     tcase_add_test(core, a_state_says_where_it_was_written);
     suite_add_tcase(suite, core);
