@@ -657,6 +657,85 @@ START_TEST(what_means_nothing_is_said)
 }
 END_TEST
 
+/* ---- what is taken for what ---------------------------------------------------------- */
+
+/* How sure each layout is of a path: 2, 1, or 0 for not at all; the surest reads it. */
+START_TEST(layouts_are_sure_of_their_own)
+{
+    static const data_layout *const layouts[] = {
+        &data_layout_folder,  &data_layout_tar,        &data_layout_zip,
+        &data_layout_ilsvrc,  &data_layout_kaggle,     &data_layout_wds,
+        &data_layout_list,    &data_layout_idx,        &data_layout_cifar,
+        &data_layout_images,  &data_layout_imagenet_c, &data_layout_npy,
+        &data_layout_tfrecord};
+    enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+    static const struct {
+        const char *path, *sure; /* folder tar zip ilsvrc kaggle wds list idx cifar images
+                                    imagenet-c npy tfrecord */
+    } cases[] = {
+        {"classes", "1000000000000"},
+        {"classes/ant", "0000000001000"},
+        {"flat", "0000000001000"},
+        {"set.tar", "0100000000000"},
+        {"shards.tar", "0100020000000"},
+        {"shards-{0..1}.tar", "0000010000000"},
+        {"train.tar", "0102000000000"},
+        {"val.tar", "0102000000000"},
+        {"noise.tar", "0100000000300"},
+        {"set.zip", "0010000000000"},
+        {"down", "0002000000000"},
+        {"kaggle", "1000200000000"},
+        {"kaggle/ILSVRC/Data/CLS-LOC/val", "0000200001000"},
+        {"kaggle/ILSVRC/Data/CLS-LOC/train", "1000000000000"},
+        {"l.txt", "0000002000000"},
+        {"l.md", "0000000000000"},
+        {"mnist", "0000000100000"},
+        {"mnist/train", "0000000100000"},
+        {"mnist/train-images-idx3-ubyte", "0000000100000"},
+        {"mnist/train-labels-idx1-ubyte", "0000000100000"},
+        {"cifar", "0000000020000"},
+        {"cifar/test_batch.bin", "0000000020000"},
+        {"tree", "1000000000200"},
+        {"numpy", "0000000000020"},
+        {"numpy/images.npy", "0000000000020"},
+        {"numpy/images.npy#3", "0000000000020"},
+        {"records", "0000000000001"},
+        {"records/x.tfrecord", "0000000000002"},
+        {"records/y-{0..1}.tfrecord", "0000010000002"},
+        {"empty", "0000000000000"},
+        {"none", "0000000000000"},
+    };
+    static const char *const tars[][3] = {{"set.tar", "a/1.png", "b/2.png"},
+                                          {"shards.tar", "1.jpg", "1.cls"},
+                                          {"train.tar", "n01440764.tar", "n01443537.tar"},
+                                          {"val.tar", "ILSVRC2012_val_00000001.JPEG", "x"},
+                                          {"noise.tar", "fog/1/a/1.png", "fog/2/a/1.png"}};
+
+    make_files("classes/ant/1.png|classes/bee/2.png|flat/1.png|flat/2.png|set.zip|"
+               "down/ILSVRC2012_img_val.tar|kaggle/ILSVRC/Data/CLS-LOC/train/n1/1.JPEG|"
+               "kaggle/ILSVRC/Data/CLS-LOC/val/1.JPEG|l.txt=classes/ant/1.png\t1\n|"
+               "l.md=classes/ant/1.png\t1\n|mnist/train-images-idx3-ubyte|"
+               "mnist/train-labels-idx1-ubyte|cifar/test_batch.bin|tree/fog/1/a/1.png|"
+               "numpy/images.npy|numpy/labels.npy|records/x.tfrecord|empty/",
+               false);
+    for (size_t i = 0; i < sizeof tars / sizeof *tars; i++) {
+        char *path;
+        FILE *tar = set_tar_open(&path, root, tars[i][0]);
+        set_name_member(tar, tars[i][1]);
+        set_name_member(tar, tars[i][2]);
+        set_tar_end(tar);
+        base_free(path);
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *path = test_path(root, cases[i].path), found[LAYOUTS + 1] = "";
+        for (size_t k = 0; k < LAYOUTS; k++)
+            found[k] = (char)('0' + layouts[k]->fits(path));
+        ck_assert_msg(strcmp(found, cases[i].sure) == 0, "%s: %s", cases[i].path, found);
+        base_free(path);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("data messages");
@@ -671,6 +750,7 @@ int main(void)
     tcase_add_test(core, lists_of_classes_in_another_order_are_told);
     tcase_add_test(core, archives_say_what_lies_in_them);
     tcase_add_test(core, what_means_nothing_is_said);
+    tcase_add_test(core, layouts_are_sure_of_their_own);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }
