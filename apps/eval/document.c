@@ -143,38 +143,41 @@ static void spread_put(json_t *layer, vit_usage_metrics m)
     show_put_text(layer, "spread", text);
 }
 
-/* What became of the assignments of the e->blocks[l]; null where its router makes none. */
+/* A figure of assignments; null where a router makes none. */
+static json_t *assigned(const vit_usage_metrics *m, double figure)
+{
+    return m->soft.is_soft ? json_null() : show_json_real(figure);
+}
+
+/* What became of the assignments of the l-th MoE layer. */
 static void assigned_put(json_t *layer, const app_evaluation *e, size_t l,
                          const vit_usage_metrics *m, uint64_t seed)
 {
     const measure_usage_metrics usage = measure_usage_summary(&e->usage[l], seed);
     const double batches = e->batches ? (double)e->batches : 1;
-    const double none = m->soft.is_soft ? (double)NAN : 0; /* is added */
+    const size_t levels = m->soft.is_soft ? 0 : VIT_USAGE_LEVELS;
 
-    show_put_real(layer, "max_ratio", m->max_violation + 1 + none);
+    show_put(layer, "max_ratio", assigned(m, m->max_violation + 1));
     if (m->soft.is_soft)
         show_put(layer, "load", json_array());
     else if (l + 1 == e->moe_count)
         show_put(
             layer, "class_table",
             show_json_table(e->usage[l].table, e->usage[l].classes, e->usage[l].experts));
-    show_put_real(layer, "gate_lost", m->gate_lost + none);
-    show_put(
-        layer, "experts_per_token",
-        json_pack("{s:o, s:o, s:o, s:o}", "min", show_json_real(m->fewest + none), "mean",
-                  show_json_real(m->kept + none), "max", show_json_real(m->most + none),
-                  "at_least_1_2_4_8",
-                  show_json_reals(m->at_least, m->soft.is_soft ? 0 : VIT_USAGE_LEVELS, 1)));
+    show_put(layer, "gate_lost", assigned(m, m->gate_lost));
+    show_put(layer, "experts_per_token",
+             json_pack("{s:o, s:o, s:o, s:o}", "min", assigned(m, m->fewest), "mean",
+                       assigned(m, m->kept), "max", assigned(m, m->most),
+                       "at_least_1_2_4_8", show_json_reals(m->at_least, levels, 1)));
     show_put(layer, "batch_mean",
-             json_pack("{s:o, s:o}", "load_cv",
-                       show_json_real(e->batch_cv[l] / batches + none), "max_violation",
-                       show_json_real(e->batch_violation[l] / batches + none)));
+             json_pack("{s:o, s:o}", "load_cv", assigned(m, e->batch_cv[l] / batches),
+                       "max_violation", assigned(m, e->batch_violation[l] / batches)));
     show_put(layer, "class_usage",
              json_pack("{s:o, s:o, s:o, s:o}", "mutual_information",
-                       show_json_real(usage.found.mutual + none), "above_chance",
-                       show_json_real(usage.found.mutual - usage.chance.mutual + none),
-                       "normalised", show_json_real(usage.found.normalised + none),
-                       "purity", show_json_real(usage.found.purity + none)));
+                       assigned(m, usage.found.mutual), "above_chance",
+                       assigned(m, usage.found.mutual - usage.chance.mutual), "normalised",
+                       assigned(m, usage.found.normalised), "purity",
+                       assigned(m, usage.found.purity)));
 }
 
 static json_t *experts_json(const app_evaluation *e, uint64_t seed)
