@@ -305,6 +305,107 @@ START_TEST(policies_change_nearly_every_picture)
 }
 END_TEST
 
+static double between(base_rng *rng, double low, double high)
+{
+    return low + (high - low) * base_rng_uniform(rng);
+}
+
+/* The policy again, draw by draw, of the operations that are compared with Pillow's and
+ * TensorFlow's above. */
+static void by_hand(data_image *image, const data_augment *a, base_rng *rng,
+                    data_scratch *scratch)
+{
+    /* V-MoE's sixteen by their numbers: autocontrast, equalize, invert, rotate, posterize,
+     * solarize, color, contrast, brightness, sharpness, shears, shifts, cutout, the sum */
+    static const int vmoe_order[16] = {12, 13, 14, 5, 10, 11, 7,  8,
+                                       6,  9,  1,  2, 3,  4,  15, 16};
+    const bool of_vmoe = a->policy == DATA_POLICY_VMOE;
+    const bool drawn = of_vmoe || a->policy == DATA_POLICY_RANDAUGMENT;
+
+    for (int i = 0; drawn && i < a->policy_operations; i++) {
+        const size_t which = (size_t)base_rng_below(rng, of_vmoe ? 16 : 14);
+        const bool negative = base_rng_uniform(rng) < 0.5;
+        if (!of_vmoe) {
+            ck_assert_int_eq(data_operation_torchvision(image, (int)which,
+                                                        a->policy_magnitude, negative,
+                                                        scratch, NULL),
+                             BASE_OK);
+            continue;
+        }
+        const size_t x = (size_t)base_rng_below(rng, image->width);
+        const size_t y = (size_t)base_rng_below(rng, image->height);
+        ck_assert_int_eq(data_operation_vmoe(image, vmoe_order[which], a->policy_magnitude,
+                                             negative, (const size_t[2]){x, y}, scratch,
+                                             NULL),
+                         BASE_OK);
+    }
+    if (a->policy == DATA_POLICY_THREE) {
+        const uint64_t which = base_rng_below(rng, 3);
+        const double radius = between(rng, 0.1, 2.0);
+        if (which == 0)
+            data_greyscale(image);
+        else if (which == 1)
+            data_solarize(image, 128.0);
+        else
+            ck_assert_int_eq(data_blur(image, radius, scratch, NULL), BASE_OK);
+    }
+    const double j[4] = {a->jitter_brightness, a->jitter_contrast, a->jitter_saturation,
+                         a->jitter_hue};
+    uint32_t order[4];
+    double by[4];
+    if (!(j[0] + j[1] + j[2] + j[3] > 0))
+        return;
+    base_rng_permutation(rng, order, 4);
+    for (int i = 0; i < 4; i++)
+        by[i] = between(rng,
+                        i == 3     ? -j[3]
+                        : j[i] < 1 ? 1 - j[i]
+                                   : 0,
+                        i == 3 ? j[3] : 1 + j[i]);
+    for (int i = 0; i < 4; i++) {
+        if (!(j[order[i]] > 0))
+            continue;
+        switch (order[i]) {
+        case 0: data_brightness(image, by[0]); break;
+        case 1: data_contrast(image, by[1], -1); break;
+        case 2: data_saturation(image, by[2]); break;
+        default: data_hue(image, by[3]); break;
+        }
+    }
+}
+
+START_TEST(policies_are_their_operations_draw_by_draw)
+{
+    static const double jitters[][4] = {
+        {0, 0, 0, 0},    {0.4, 0, 0, 0},       {0, 0.4, 0, 0},  {0, 0, 1.5, 0},
+        {0, 0, 0, 0.25}, {1.5, 0.4, 0.9, 0.5}, {0.3, 0, 2, 0.1}};
+    static const double magnitudes[] = {0, 9, 17.5, 30};
+    data_scratch scratch = {0};
+
+    for (uint64_t i = 0; i < 400; i++) {
+        const double *j = jitters[i % 7];
+        const data_augment augment = {.policy = (data_policy_kind)(i % 4),
+                                      .policy_operations = (int)(i % 3) + 1,
+                                      .policy_magnitude = magnitudes[i / 4 % 4],
+                                      .jitter_brightness = j[0],
+                                      .jitter_contrast = j[1],
+                                      .jitter_saturation = j[2],
+                                      .jitter_hue = j[3]};
+        data_image image = picture_make(23, 18, i % 5 ? 3 : 1);
+        data_image want = picture_make(23, 18, i % 5 ? 3 : 1);
+        base_rng rng = base_rng_make(9, BASE_PURPOSE_AUGMENT, 0, i, 0), again = rng;
+        ck_assert_int_eq(data_policy(&image, &augment, &rng, &scratch, NULL), BASE_OK);
+        by_hand(&want, &augment, &again, &scratch);
+        ck_assert_msg(memcmp(image.pixels, want.pixels, 23 * 18 * image.channels) == 0,
+                      "policy %d, draw %d", (int)augment.policy, (int)i);
+        ck_assert_uint_eq(base_rng_u64(&rng), base_rng_u64(&again));
+        data_image_destroy(&image);
+        data_image_destroy(&want);
+    }
+    data_scratch_destroy(&scratch);
+}
+END_TEST
+
 START_TEST(nothing_asked_draws_nothing)
 {
     const data_augment augment = policy_of(DATA_POLICY_NONE);
@@ -386,6 +487,7 @@ int main(void)
     tcase_add_loop_test(core, operations_are_vmoes, 0, (int)COUNT(vmoe) * VMOE_CASES);
     tcase_add_loop_test(core, parts_are_pillows, 0, (int)COUNT(parts));
     tcase_add_test(core, policies_change_nearly_every_picture);
+    tcase_add_test(core, policies_are_their_operations_draw_by_draw);
     tcase_add_test(core, nothing_asked_draws_nothing);
     tcase_add_test(core, jitter_spreads_brightness_evenly);
     tcase_add_test(limits, grey_and_tiny_pictures_pass_every_policy);
