@@ -173,7 +173,7 @@ static attack_want next(attack_lane *lane)
     const size_t steps = task->plan.steps;
 
     if (!s->checked) {
-        const bool had_gradient = !s->crossed && s->step < steps;
+        const bool had_gradient = !s->crossed;
         s->crossed = lane->prediction != lane->label;
         if (s->step == steps)
             return ATTACK_WANT_NO_MORE;
