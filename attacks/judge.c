@@ -265,8 +265,7 @@ double attack_run_budget_used(const attack_run *run)
         if (s->right && !s->broken && !s->invalid && run->tried[i])
             run->sorting[count++] = (double)s->norm;
     }
-    return run->config.eps > 0 ? median(run->sorting, count) / run->config.eps
-                               : (double)NAN;
+    return median(run->sorting, count) / run->config.eps; /* eps 0: of none, not a number */
 }
 
 void attack_summarise(attack_run *run, size_t index)

@@ -318,8 +318,12 @@ END_TEST
 
 START_TEST(kaggles_tree_is_read_by_split)
 {
-    static const char *const paths[] = {"", "ILSVRC/Data", "ILSVRC/Data/CLS-LOC",
-                                        "ILSVRC/Data/CLS-LOC/val"};
+    static const char *const paths[] = {"",
+                                        "ILSVRC/Data",
+                                        "ILSVRC/Data/CLS-LOC",
+                                        "ILSVRC/Data/CLS-LOC/val",
+                                        "ILSVRC/Data/CLS-LOC/",
+                                        "ILSVRC/Data/CLS-LOC/val//"};
     data_source_options train = imagenet;
     char name[600];
 
@@ -330,7 +334,7 @@ START_TEST(kaggles_tree_is_read_by_split)
     set_name_file(root, "ILSVRC/Data/CLS-LOC/test/ILSVRC2012_test_00000001.JPEG");
     set_text("LOC_val_solution.csv", "ImageId,PredictionString\n" VAL
                                      "2,n01443537 1 2 3 4 \n" VAL "1,n02119789 1 2 3 4 \n");
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         char *path = test_path(root, paths[i]);
         data_source *source = set_open(path, &imagenet);
         ck_assert_str_eq(data_source_layout(source), "kaggle");

@@ -487,6 +487,7 @@ START_TEST(a_class_map_decides_the_labels)
                                         "\xef\xbb\xbf"
                                         "dog\t0\r\nwolf\t0\r\ncat\t1",
                                         "# two kinds\ndog\t0\r\nwolf\t0\r\ncat\t1\r\n",
+                                        "cat\t1 \ndog\t0\t\r\nwolf\t0 \t \n",
                                         "cat\t1.0\ndog\t0.0\nwolf\t0.00\n"};
     char *map = test_path(root, "map"), *set = test_path(root, "set");
     data_source_options options = {.class_map = map};

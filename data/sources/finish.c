@@ -263,7 +263,6 @@ static base_status label_numbers(data_source *source, const data_source_options 
 {
     data_index *index = &source->index;
     int32_t highest = -1, lowest = INT32_MAX;
-    size_t present = 0;
 
     for (size_t i = 0; i < index->count; i++) {
         const int32_t label = data_index_at(index, i)->label;
@@ -271,7 +270,6 @@ static base_status label_numbers(data_source *source, const data_source_options 
         if (label >= 0 && label < lowest)
             lowest = label;
     }
-    present = highest < 0 ? 0 : highest == lowest ? 1 : 2;
     if (highest < 0)
         return base_fail(err, BASE_FORMAT, "'%s' has no sample with a label", source->path);
     const base_status status = data_classes_number(source, (size_t)highest, options, err);
@@ -284,7 +282,7 @@ static base_status label_numbers(data_source *source, const data_source_options 
             r->size = data_size_unreadable(DATA_LABEL_RANGE);
         }
     }
-    return data_source_seal(source, present, options, err);
+    return data_source_seal(source, highest == lowest ? 1 : 2, options, err);
 }
 
 static base_status no_labels(data_source *source, const data_source_options *options,
