@@ -350,7 +350,7 @@ class Session:
         tools = folder / ".tools"
         tools.mkdir()
         (tools / "vmoe").symlink_to(vmoe)
-        self.env = {"OMP_NUM_THREADS": "1", **os.environ, "OMP_WAIT_POLICY": "passive", "HOME": str(folder),
+        self.env = {"OMP_NUM_THREADS": "1", **os.environ, "OMP_WAIT_POLICY": "passive", "LC_ALL": "C", "HOME": str(folder),
                     "XDG_CACHE_HOME": str(folder / ".cache"), "PATH": f"{tools}:{os.environ.get('PATH', '/usr/bin:/bin')}"}
 
     def make(self, kind, name, *words):
