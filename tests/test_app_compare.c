@@ -231,6 +231,17 @@ START_TEST(a_training_that_fails_does_not_lose_the_others)
     ck_assert_msg(strstr(r.err, "1 of 2 runs failed, the first is ssr seed 1") != NULL,
                   "%s", r.err);
     program_result_free(&r);
+    /* its log has both ends now: the last one tells */
+    char *last = test_path(out, "runs/ssr/seed-1/last");
+    ck_assert_int_eq(rmdir(block), 0);
+    test_write(last, "in the way", 10);
+    r = program_run(dir, COMPARE, out, "--routers", "ssr,softmax", "--seeds", "1", "--set",
+                    SHORT, NULL);
+    ck_assert_int_eq(r.code, 1);
+    ck_assert_msg(strstr(r.err, "seed-1/last") != NULL && !strstr(r.err, "metrics.jsonl"),
+                  "%s", r.err);
+    program_result_free(&r);
+    base_free(last);
     base_free(block);
     base_free(out);
 }

@@ -263,8 +263,13 @@ START_TEST(a_line_is_as_wide_as_its_terminal)
     const int pair = posix_openpt(O_RDWR | O_NOCTTY);
     app_progress p;
 
-    app_progress_start(&p, &common, "dig", NULL, 1, 0);
-    ck_assert(p.terminal == (isatty(STDERR_FILENO) == 1));
+    listen_to(STDERR_FILENO); /* into a file: a line now and then */
+    app_progress_start(&p, &common, "dig", NULL, 9, 4);
+    said_is(STDERR_FILENO, "");
+    ck_assert(p.on && !p.terminal && !p.shown && p.columns == 81);
+    ck_assert_double_eq(p.interval, 5);
+    ck_assert_double_eq(p.drawn, p.started);
+    ck_assert(p.total == 9 && p.first == 4 && p.done == 4);
     if (pair < 0 || grantpt(pair) != 0 || unlockpt(pair) != 0)
         return; /* no terminals here */
     const int end = open(ptsname(pair), O_RDWR | O_NOCTTY), before = dup(STDERR_FILENO);

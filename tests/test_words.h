@@ -1,6 +1,6 @@
-/* test_words.h - what a reader of a page finds: its words without tags, styles and
- * drawings, a line each row, heading and paragraph, | where another tag stood; before right
- * and wrong cells + and !, before bold ones *. */
+/* test_words.h - what a reader of a page finds: its words without tags and styles, those of
+ * its figures too, a line each row, heading and paragraph, | where another tag stood;
+ * before right and wrong cells + and !, before bold ones *. */
 #ifndef TESTS_TEST_WORDS_H
 #define TESTS_TEST_WORDS_H
 
