@@ -341,9 +341,15 @@ START_TEST(both_are_chosen_about_equally_often)
     int none = 0, mixed = 0, cut = 0;
 
     for (uint64_t batch = 0; batch < 2000; batch++) {
-        base_rng rng = base_rng_make(SEED, BASE_PURPOSE_MIX, 1, batch, 0);
+        base_rng rng = base_rng_make(SEED, BASE_PURPOSE_MIX, 1, batch, 0), again = rng;
         batch_fill(images, labels, 2, 16);
         data_mix_batch(images, labels_b, weight, labels, 2, 1, 4, &augment, &rng);
+        /* whether, then which, then how much */
+        const bool any = base_rng_uniform(&again) < 0.5;
+        const bool boxed = any && base_rng_uniform(&again) < 0.5;
+        const double own = any ? base_rng_beta(&again, 1.0) : 1.0;
+        ck_assert_int_eq(labels_b[0] != labels[0], any);
+        ck_assert(boxed || fabs((double)weight[0] - own) < mix_tolerance);
         bool fraction = false;
         for (size_t k = 0; k < 32; k++)
             fraction = fraction || (images[k] != 1.0f && images[k] != 2.0f);

@@ -1,7 +1,9 @@
 /* test_data_transform.c - evaluation preprocessing against torchvision on Pillow images,
  * channels and normalisation. The table comes from reference/make_pixels.py. */
 #include "data/data_internal.h"
+#include "data/shape_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "tests/test_picture.h"
@@ -95,6 +97,76 @@ END_TEST
 
 /* Red 255: (19595 * 255 + 32768) >> 16 = 76; green 150, blue 29 likewise (Pillow's
  * convert('L')). */
+/* One side of a centre crop as torchvision has it (area: as V-MoE has it). */
+static void check_side(size_t side, size_t crop, bool area, size_t first, size_t count,
+                       size_t pad)
+{
+    if (side < crop) {
+        ck_assert(pad == (crop - side) / 2 && count == side && first == 0);
+        return;
+    }
+    const double half = (double)(side - crop) / 2;
+    ck_assert(pad == 0 && count == crop);
+    ck_assert_uint_eq(first, (size_t)(area ? floor(half) : nearbyint(half)));
+}
+
+/* The shapes of evaluation by their formulas, for odd and extreme sides. */
+START_TEST(shapes_of_evaluation_follow_their_formulas)
+{
+    static const size_t sides[] = {1, 2, 7, 31, 32, 33, 100, 223, 224, 225, 500, 1001};
+    static const size_t resizes[] = {0, 1, 9, 32, 33, 256};
+    static const size_t crops[] = {1, 8, 31, 32, 224};
+    enum { SIDES = sizeof sides / sizeof *sides };
+
+    for (size_t i = 0; i < SIDES * SIDES; i++) {
+        const size_t w = sides[i / SIDES], h = sides[i % SIDES], less = w < h ? w : h;
+        for (size_t k = 0; k < 6 * 5 * 3; k++) {
+            const size_t resize = resizes[k % 6], crop = crops[k / 6 % 5];
+            const bool squash = k / 30 == 1, area = k / 30 == 2;
+            const shape_rule rule = {.resize = resize,
+                                     .size = crop,
+                                     .channels = 3,
+                                     .filter =
+                                         area ? DATA_FILTER_AREA : DATA_FILTER_BICUBIC,
+                                     .squash = squash};
+            const shape s = data_shape_of(w, h, &rule, NULL);
+            const float factor = (float)resize / (float)less;
+            const size_t wide = resize == 0 ? w
+                                : squash    ? resize
+                                : area      ? (size_t)nearbyintf((float)w * factor)
+                                            : resize * w / less;
+            const size_t tall = resize == 0 ? h
+                                : squash    ? resize
+                                : area      ? (size_t)nearbyintf((float)h * factor)
+                                            : resize * h / less;
+            ck_assert_uint_eq(s.width, wide);
+            ck_assert_uint_eq(s.height, tall);
+            ck_assert(s.box.left == 0 && s.box.top == 0 && s.box.width == w &&
+                      s.box.height == h && !s.flip && !s.empty);
+            check_side(wide, crop, area, s.part.left, s.part.width, s.left);
+            check_side(tall, crop, area, s.part.top, s.part.height, s.top);
+        }
+    }
+}
+END_TEST
+
+START_TEST(filters_have_their_words)
+{
+    static const char *const words[] = {"bilinear", "bicubic", "area", "bilinear-plain"};
+    data_filter filter = DATA_FILTER_AREA;
+
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_str_eq(data_filter_name((data_filter)i), words[i]);
+        ck_assert(data_filter_parse(&filter, words[i]));
+        ck_assert_int_eq(filter, (int)i);
+    }
+    ck_assert(!data_filter_parse(&filter, "nearest"));
+    ck_assert(!data_filter_parse(&filter, ""));
+    ck_assert_int_eq(filter, DATA_FILTER_BILINEAR_PLAIN);
+    ck_assert_str_eq(DATA_FILTERS, "bilinear|bicubic|area|bilinear-plain");
+}
+END_TEST
+
 START_TEST(grey_is_pillows_luma)
 {
     const unsigned char rgb[5][3] = {
@@ -238,6 +310,8 @@ int main(void)
     tcase_add_loop_test(core, each_evaluation_transform_equals_torchvision, 0, CASES);
     tcase_add_test(core, squash_is_a_resize_of_both_sides_and_a_crop);
     tcase_add_test(core, half_offsets_round_to_even);
+    tcase_add_test(core, shapes_of_evaluation_follow_their_formulas);
+    tcase_add_test(core, filters_have_their_words);
     tcase_add_test(core, grey_is_pillows_luma);
     tcase_add_test(core, grey_becomes_three_equal_channels_in_place);
     tcase_add_test(core, normalised_values_equal_torch_to_the_bit);
