@@ -263,10 +263,9 @@ END_TEST
  * two the lesser). */
 START_TEST(what_ranks_did_is_told)
 {
-    const plan p = {
-        .run = "run",
-        .settings = {"train.max_steps=4", "train.log_every=2", "train.eval_every=0"},
-        .counted = true};
+    plan p = {.run = "run",
+              .settings = {"train.max_steps=4", "train.log_every=2", "train.eval_every=0"},
+              .counted = true};
     char *path = base_text("%s/run/metrics.jsonl", dir), *text;
     int lines = 0;
 
@@ -292,6 +291,19 @@ START_TEST(what_ranks_did_is_told)
         json_decref(json);
     }
     ck_assert_int_eq(lines, 2);
+    base_free(text);
+    base_free(path);
+    /* whoever counts nothing has sent nothing and never waited */
+    p.counted = false;
+    p.run = "plain";
+    run_well(&p, 2);
+    path = base_text("%s/plain/metrics.jsonl", dir);
+    text = program_text(path);
+    json_t *json = json_loadb(text, strcspn(text, "\n"), 0, NULL);
+    ck_assert_double_eq(json_number_of(json, "sent_bytes"), 0);
+    ck_assert_double_eq(json_number_of(json, "waited"), 0);
+    ck_assert_double_ge(json_number_of(json_object_get(json, "slowest"), "busy"), 1);
+    json_decref(json);
     base_free(text);
     base_free(path);
 }
