@@ -327,6 +327,17 @@ START_TEST(the_run_in_a_folder_is_known_by_recipe_and_data)
                      print, recipe.data.val);
     ck_assert_str_eq(err.text, want);
     base_free(want);
+    /* A file that was written before there were lanes is of a run of one. */
+    char *text = NULL;
+    size_t bytes = 0;
+    ck_assert_int_eq(base_file_read(&text, &bytes, ini, 1 << 20, &err), BASE_OK);
+    char *lanes = strstr(text, "\nlanes = 1\n");
+    ck_assert_ptr_nonnull(lanes);
+    memmove(lanes, lanes + 10, strlen(lanes + 10) + 1);
+    test_write(ini, text, strlen(text));
+    base_free(text);
+    ck_assert_msg(look(&at, &found, folder, &recipe, print, print) == BASE_OK, "%s",
+                  err.text);
     /* The state alone tells it, too; a recipe.ini that is none is told, but no usage. */
     ck_assert_int_eq(unlink(ini), 0);
     ck_assert_int_eq(look(&at, &found, folder, &recipe, print, print), BASE_OK);

@@ -250,6 +250,8 @@ static base_status note_skipped(train_trainer *t, bool finite, base_error *err)
 /* The lower one of an even number. */
 static double median(const double *x, size_t count)
 {
+    size_t middle = 0;
+
     for (size_t i = 0; i < count; i++) {
         size_t below = 0, equal = 0;
 
@@ -258,9 +260,9 @@ static double median(const double *x, size_t count)
             equal += x[j] <= x[i] && x[j] >= x[i];
         }
         if (below <= (count - 1) / 2 && (count - 1) / 2 < below + equal)
-            return x[i];
+            middle = i;
     }
-    return x[0];
+    return x[middle];
 }
 
 /* What is there with several ranks only, and is nobody's result. */
