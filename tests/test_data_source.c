@@ -102,6 +102,97 @@ START_TEST(a_part_held_out_and_the_rest_are_the_whole)
 }
 END_TEST
 
+/* Which samples they are, for ever: the first of a permutation that no seed of the user's
+ * changes. */
+START_TEST(the_part_held_out_is_the_same_for_ever)
+{
+    static const uint32_t three[] = {9, 29, 28}; /* of 40, worked out once */
+    uint32_t order[40];
+    char name[300];
+
+    held_make("");
+    data_source *whole = set_open(root, NULL);
+    for (size_t held = 1; held < 40; held += 2) {
+        base_rng rng = base_rng_make(0, BASE_PURPOSE_SUBSET, 1, 0, 0);
+        bool out[40] = {false};
+        base_rng_permutation(&rng, order, 40);
+        for (size_t i = 0; i < held; i++)
+            out[order[i]] = true;
+        for (int rest = 0; rest < 2; rest++) {
+            char *spec = base_text("%s-%zu:%s", rest ? "rest" : "held", held, root), *want;
+            data_source *source = set_open(spec, NULL);
+            size_t at = 0;
+            for (size_t i = 0; i < 40; i++) {
+                char other[300];
+                if (out[i] == (rest == 1))
+                    continue;
+                data_source_relative_name(source, at, name, sizeof name);
+                data_source_relative_name(whole, i, other, sizeof other);
+                ck_assert_str_eq(name, other);
+                ck_assert_int_eq(data_source_label(source, at),
+                                 data_source_label(whole, i));
+                at++;
+            }
+            ck_assert_uint_eq(data_source_count(source), at);
+            want = base_text("%zu of 40 samples, %s", at,
+                             rest ? "those not held out" : "those held out");
+            ck_assert_str_eq(data_source_notice(source), want);
+            ck_assert_uint_eq(
+                data_source_fingerprint(source),
+                base_key((uint64_t[]){data_source_fingerprint(whole), (uint64_t)rest, held},
+                         3));
+            base_free(want);
+            base_free(spec);
+            data_source_close(source);
+        }
+        if (held == 3)
+            for (size_t i = 0; i < 3; i++)
+                ck_assert_msg(out[three[i]], "%u %u %u", order[0], order[1], order[2]);
+    }
+    data_source_close(whole);
+}
+END_TEST
+
+/* A word before a colon is a layout, a part held out, or an error. */
+START_TEST(words_before_a_colon_are_minded)
+{
+#define LAYOUTS_TEXT                                                                       \
+    " is no layout of data, expected one of folder, tar, zip, ilsvrc, kaggle, wds, list, " \
+    "idx, cifar-bin, images, imagenet-c, npy, tfrecord"
+    static const struct {
+        const char *spec, *text;
+    } cases[] = {
+        {"box:x", "'box'" LAYOUTS_TEXT},
+        {"held-:x", "'held-'" LAYOUTS_TEXT},
+        {"held:x", "'held'" LAYOUTS_TEXT},
+        {"held-3x:x", "'held-3x'" LAYOUTS_TEXT},
+        {"hold-3:x", "'hold-3'" LAYOUTS_TEXT},
+        {"held-99999999999999999999:x", "'held-99999999999999999999'" LAYOUTS_TEXT},
+        {"held-9999999999999999999999999:x",
+         "'held-9999999999999999999999999'" LAYOUTS_TEXT},
+        {"folders:x", "'folders'" LAYOUTS_TEXT},
+        {"fold:x", "'fold'" LAYOUTS_TEXT},
+        {"", "'' names no data"},
+        {"tar:", "'tar:' names no data"},
+        {"held-3:", "'held-3:' names no data"},
+        {"rest-3:zip:", "'rest-3:zip:' names no data"},
+        {":x", "cannot open ':x': No such file or directory"},
+        {"Folder:x", "cannot open 'Folder:x': No such file or directory"},
+        {"a b:x", "cannot open 'a b:x': No such file or directory"},
+        {"folder:/nowhere", "cannot open the folder '/nowhere': No such file or directory"},
+        {"held-3:folder:/nowhere",
+         "cannot open the folder '/nowhere': No such file or directory"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        data_source *source = NULL;
+        base_error err = {0};
+        ck_assert_int_ne(data_source_open(&source, cases[i].spec, NULL, &err), BASE_OK);
+        ck_assert_str_eq(err.text, cases[i].text);
+    }
+}
+END_TEST
+
 START_TEST(too_much_cannot_be_held_out)
 {
     static const char *const words[] = {"held-40", "rest-40", "held-0", "rest-0",
@@ -666,6 +757,8 @@ int main(void)
     tcase_add_test(core, samples_stand_in_bytewise_order_of_label_and_path);
     tcase_add_test(core, a_part_held_out_goes_with_its_rest_alone);
     tcase_add_test(core, messages_name_samples_safely);
+    tcase_add_test(core, the_part_held_out_is_the_same_for_ever);
+    tcase_add_test(limits, words_before_a_colon_are_minded);
     tcase_add_test(core, pairs_that_do_not_fit_are_told);
     tcase_add_test(core, options_that_meant_nothing_are_listed);
     tcase_add_test(core, what_is_known_of_a_source_is_told);
