@@ -262,7 +262,8 @@ static base_status attack_run_all(app_attack *a, const char *model, base_error *
                  a->read.bad_count, a->n);
     if (status == BASE_OK && a->n < 500)
         app_note(&a->args->common,
-                 "vmoe attack: %zu images are few, the intervals below say how few", a->n);
+                 "vmoe attack: %zu image%s few, the intervals below say how few", a->n,
+                 a->n == 1 ? " is" : "s are");
     if (status == BASE_OK)
         status = app_attack_search(a, err);
     if (status == BASE_OK)

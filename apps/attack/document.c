@@ -314,7 +314,8 @@ static bool facts_add(json_t *facts, const app_attack *a)
         show_fact(facts,
                   "The attack was stopped: figures are of what was done until then.");
     if (a->n < FEW_IMAGES)
-        show_fact(facts, "Only %zu images: the intervals are wide.", a->n);
+        show_fact(facts, "Only %zu image%s: the intervals are wide.", a->n,
+                  a->n == 1 ? "" : "s");
     if (a->read.bad_count > 0)
         show_fact(facts, "%zu of %zu images could not be used and count as wrong.",
                   a->read.bad_count, a->n);

@@ -91,9 +91,9 @@ static json_t *group_told(const app_capacity *sweep, size_t group)
                             "router.%s = F k; nothing is dropped",
                             sweep->network->config->moe.router.name, sweep->of.option);
     return json_sprintf(
-        "accuracy against compute: the tokens of %zu images, as they come in "
+        "accuracy against compute: the tokens of %zu image%s, as they come in "
         "the seeded order, share the experts' capacity",
-        group);
+        group, group == 1 ? "" : "s");
 }
 
 static json_t *layers_json(const app_capacity *sweep, const measure_capacity_point *p)
@@ -137,7 +137,9 @@ static json_t *point_json(const app_capacity *sweep, measure_capacity_point *p)
 json_t *app_capacity_json(const app_capacity *sweep)
 {
     const size_t asked = (size_t)sweep->network->config->moe.group_images;
-    const size_t group = asked > 0 && asked < sweep->of.batch ? asked : sweep->of.batch;
+    const size_t judged = (size_t)sweep->of.point[0].spent.score.samples;
+    const size_t most = judged < sweep->of.batch ? judged : sweep->of.batch;
+    const size_t group = asked > 0 && asked < most ? asked : most;
     json_t *json = json_object(), *points = json_array();
 
     for (size_t i = 0; i < sweep->of.points; i++)
