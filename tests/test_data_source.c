@@ -495,6 +495,64 @@ START_TEST(what_is_left_out_is_one_line_by_reason)
 }
 END_TEST
 
+START_TEST(files_have_a_largest_size)
+{
+    unsigned char *buffer = NULL;
+    size_t room = 0, size = 0;
+    base_error err = {0};
+    char *large = test_path(root, "a/2.png"), *huge = test_path(root, "b/3.png");
+
+    set_name_file(root, "a/1.png");
+    set_name_file(root, "a/2.png");
+    set_name_file(root, "b/3.png");
+    ck_assert_int_eq(truncate(large, (256 << 20) + 1), 0); /* holes: no disk is filled */
+    ck_assert_int_eq(truncate(huge, (off_t)1 << 32), 0);
+    data_source *source = set_open(root, NULL);
+    set_unreadable(source, 1, "file too large");
+    set_unreadable(source, 2, "file too large");
+    ck_assert_uint_eq(data_source_bytes(source, 1), (256 << 20) + 1);
+    ck_assert_uint_eq(data_source_bytes(source, 2), 0);
+    ck_assert_int_eq(data_source_read_within(source, 0, &buffer, &room, &size, 6, &err),
+                     BASE_FORMAT);
+    ck_assert_str_eq(err.text, "file too large");
+    ck_assert_ptr_null(buffer);
+    ck_assert_int_eq(data_source_read_within(source, 0, &buffer, &room, &size, 7, &err),
+                     BASE_OK);
+    ck_assert_uint_eq(size, 7);
+    ck_assert_uint_eq(room, 7 + 3 + 8192); /* half as much again, and some */
+    unsigned char *before = buffer;
+    ck_assert_int_eq(data_source_read_within(source, 0, &buffer, &room, &size, 7, &err),
+                     BASE_OK);
+    ck_assert_ptr_eq(buffer, before);
+    base_free(buffer);
+    data_source_close(source);
+    base_free(large);
+    base_free(huge);
+}
+END_TEST
+
+/* Free text as the name of a folder, in any room. */
+START_TEST(class_names_become_safe_folders)
+{
+    char *classes[] = {(char[]){"T-shirt/top"}, (char[]){".hidden"}, (char[]){"a.b"},
+                       (char[]){"//"}};
+    const data_source source = {.classes = classes, .class_count = 4};
+    static const char *const want[] = {"T-shirt-top/", "-hidden/", "a.b/", "--/"};
+    char out[20];
+
+    for (int32_t i = 0; i < 4; i++) {
+        data_class_folder(out, sizeof out, &source, i);
+        ck_assert_str_eq(out, want[i]);
+    }
+    data_class_folder(out, sizeof out, &source, -1);
+    ck_assert_str_eq(out, "");
+    memset(out, 'x', sizeof out);
+    data_class_folder(out, 5, &source, 0);
+    ck_assert_str_eq(out, "T-s/");
+    ck_assert_int_eq(out[5], 'x');
+}
+END_TEST
+
 START_TEST(the_same_files_are_known_as_such)
 {
     char *link = test_path(root, "other"), *set = test_path(root, "set");
@@ -757,6 +815,8 @@ int main(void)
     tcase_add_test(core, samples_stand_in_bytewise_order_of_label_and_path);
     tcase_add_test(core, a_part_held_out_goes_with_its_rest_alone);
     tcase_add_test(core, messages_name_samples_safely);
+    tcase_add_test(limits, files_have_a_largest_size);
+    tcase_add_test(core, class_names_become_safe_folders);
     tcase_add_test(core, the_part_held_out_is_the_same_for_ever);
     tcase_add_test(limits, words_before_a_colon_are_minded);
     tcase_add_test(core, pairs_that_do_not_fit_are_told);
