@@ -420,6 +420,36 @@ START_TEST(a_cut_archive_is_read_as_far_as_its_members_are_whole)
 }
 END_TEST
 
+/* A header that is refused for another reason than its sum, which may have six digits, or
+ * blanks in front. */
+START_TEST(a_right_sum_is_not_blamed)
+{
+    for (int digits = 0; digits < 2; digits++) {
+        set_header h =
+            set_header_make("././@LongLink", 'L', 64 << 20); /* no name is so long */
+        FILE *file = fopen(path, "wb");
+        char *want = base_text("'%s': damaged tar archive at offset 0: ", path);
+        data_source *source = NULL;
+        base_error err = {0};
+        if (digits) {
+            memset(h.at, 0xff, 100);
+            memset(h.at + 345, 0xff, 155);
+        }
+        set_sign(&h);
+        ck_assert_int_eq(h.at[148], digits ? '2' : '0');
+        for (size_t i = 148; h.at[i] == '0'; i++)
+            h.at[i] = ' ';
+        set_body(file, h.at, SET_BLOCK);
+        set_body(file, "name", 4);
+        set_tar_end(file);
+        ck_assert_int_eq(data_source_open(&source, path, &one_class, &err), BASE_FORMAT);
+        ck_assert_msg(strncmp(err.text, want, strlen(want)) == 0, "%s", err.text);
+        base_free(want);
+    }
+    fclose(tar);
+}
+END_TEST
+
 /* 2^48 bytes are no file's size; below, the archive was cut. */
 START_TEST(absurd_sizes_are_told_apart_from_cuts)
 {
@@ -602,6 +632,7 @@ int main(void)
     tcase_add_test(core, links_lead_as_far_as_sixteen_steps);
     tcase_add_test(limits, a_cut_archive_is_read_as_far_as_its_members_are_whole);
     tcase_add_test(limits, absurd_sizes_are_told_apart_from_cuts);
+    tcase_add_test(limits, a_right_sum_is_not_blamed);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);
