@@ -138,6 +138,17 @@ START_TEST(pixelate_rounds_after_each_axis)
 }
 END_TEST
 
+/* 0.4 of 5 is 2: a pixel whose middle is an end of two boxes of 2.5 belongs to the first;
+ * columns take 0 0 1 1 1. */
+START_TEST(pixelate_gives_a_pixel_between_boxes_to_the_left)
+{
+    static const unsigned char in[5] = {0, 30, 60, 90, 120};
+    static const unsigned char expected[5] = {30, 30, 105, 105, 105};
+
+    check_pixelate(in, expected, 1, 5, 3);
+}
+END_TEST
+
 /* 0.6 of 5 is 3: boxes of 5/3 pixels have the whole pixels {0, 1}, {2}, {3, 4};
  * enlarged, columns take floor((x + 0.5) 3/5) = 0 0 1 2 2. */
 START_TEST(pixelate_takes_whole_pixels)
@@ -472,6 +483,7 @@ int main(void)
     tcase_add_test(core, saturate_scales_and_tints_grey_red);
     tcase_add_test(core, contrast_draws_towards_the_mean_of_a_channel);
     tcase_add_test(core, pixelate_rounds_after_each_axis);
+    tcase_add_test(core, pixelate_gives_a_pixel_between_boxes_to_the_left);
     tcase_add_test(core, pixelate_takes_whole_pixels);
     tcase_add_test(core, pixelate_rounds_the_ends_of_boxes_as_pillow);
     tcase_add_test(core, jpeg_has_the_scaled_tables_of_annex_k);

@@ -121,6 +121,11 @@ START_TEST(the_bias_stands_still_at_the_end)
     move_once(&r, 97, 100);
     expect_bias(&r, -.299, .099, .199, 1e-7);
     rig_close(&r);
+    open_golden(&r, "loss-free", "freeze=1", golden_z, 4, 2, lf_bias); /* of one step */
+    vit_router_forward(r.router, &r.pass);
+    move_once(&r, 0, 1);
+    expect_bias(&r, -.3, .1, .2, 1e-7);
+    rig_close(&r);
 }
 END_TEST
 

@@ -535,6 +535,9 @@ START_TEST(check_refuses_impossible_numbers)
         refuse_config(&c, "'router.k' is 0, expected 1 to the number of experts (4)");
         c.moe.experts = 257;
         refuse_config(&c, "'router.experts' is 257, expected 1 to 256");
+        c.moe.experts = 256;
+        c.moe.k = 2;
+        ck_assert_int_eq(vit_router_find(c.moe.router.name)->check(&c, NULL), BASE_OK);
     }
     vit_config c = sparse("ssr", 4, 1); /* k = 1 has its own gates */
     ck_assert_int_eq(vit_router_find("ssr")->check(&c, NULL), BASE_OK);
