@@ -101,8 +101,12 @@ START_TEST(memory_of_a_rank_is_told_before)
             data, "--recipe", recipe, "--threads", "1", "--oversubscribe", "--place",
             "keep", "--out", run, "--json", report, "--set", "train.max_steps=4", NULL));
         ck_assert_msg(result.code == 0, "%s", result.err);
+        ck_assert_msg(strstr(result.err, "\nranks       ") &&
+                          strstr(result.err, "1 part of 2 images each, 2 lanes\n"),
+                      "%s", result.err);
         const char *told = strstr(result.err, "memory  ");
         json_t *root = json_load_file(report, 0, NULL);
+        ck_assert_double_eq(json_number_of(root, "ranks"), 2);
         const double peak =
             (double)json_integer_value(json_object_get(root, "peak_bytes")) / (1 << 20);
         ck_assert_ptr_nonnull(told);
