@@ -80,6 +80,8 @@ START_TEST(one_task_is_alone_whoever_started_it)
     /* a number that is none */
     ck_assert_int_eq(LAUNCHED(&seen, "PMI_SIZE=two"), BASE_OK);
     ck_assert_uint_eq(seen.ranks, 1);
+    ck_assert_int_eq(LAUNCHED(&seen, "PMI_SIZE=-2"), BASE_OK);
+    ck_assert(seen.launcher == MESH_LAUNCHER_NONE && seen.ranks == 1);
 }
 END_TEST
 

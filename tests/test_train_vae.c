@@ -218,6 +218,23 @@ START_TEST(lines_tell_of_the_steps)
 }
 END_TEST
 
+/* A hundred steps may be skipped, in all; one more ends the run. */
+START_TEST(too_many_gradients_that_are_not_finite_end_a_run)
+{
+    const train_vae_recipe r = small();
+    train_vae v = {0};
+
+    ck_assert_msg(open_run(&v, &r, false) == BASE_OK, "%s", err.text);
+    v.skipped = 98;
+    vit_vae_weights(v.vae)[0] = NAN;
+    ck_assert_int_eq(train_vae_run(&v, &err), BASE_NUMERIC);
+    ck_assert_str_eq(err.text, "more than 100 gradients were not finite");
+    ck_assert_uint_eq(v.skipped, 101);
+    ck_assert_uint_eq(v.step, 3);
+    train_vae_close(&v);
+}
+END_TEST
+
 /* ---- the state ----------------------------------------------------------------------- */
 
 static const char *const keys[] = {"format",          "version", "step",
@@ -440,6 +457,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_loop_test(core, measures_are_sums_over_the_images, 0, 3);
     tcase_add_test(core, lines_tell_of_the_steps);
+    tcase_add_test(core, too_many_gradients_that_are_not_finite_end_a_run);
     tcase_add_test(core, each_field_of_a_state_is_looked_at);
     tcase_add_loop_test(core, a_run_that_is_stopped_ends_with_the_same_weights, 0, 2);
     tcase_add_test(core, keys_are_refused_by_their_name);
