@@ -175,6 +175,40 @@ START_TEST(the_manifest_says_how_it_was_made)
 }
 END_TEST
 
+/* Photographs of frost are told by a number of their pixels; with others the tree is
+ * another one. */
+START_TEST(photographs_of_frost_are_part_of_the_settings)
+{
+    static const char *const names[] = {"frost1.png", "frost2.png", "frost3.png",
+                                        "frost4.jpg", "frost5.jpg"};
+    char *frost = test_path(dir, "frost"), *path = test_path(tree, "manifest.txt");
+
+    ck_assert_int_eq(base_folder_make(frost, NULL), BASE_OK);
+    for (size_t i = 0; i < 5; i++) {
+        char *file = test_path(frost, names[i]);
+        sample_picture_save(file, 2, i);
+        base_free(file);
+    }
+    write_tree("frost", "1", "--frost-dir", frost);
+    json_t *r = program_json(json);
+    ck_assert_str_eq(json_string_value(json_object_get(r, "frost_textures")), "originals");
+    json_decref(r);
+    char *text = program_text(path);
+    ck_assert_ptr_nonnull(strstr(text, "\nfrost textures: originals "));
+    write_tree("frost", "1", "--frost-dir", frost); /* goes on */
+    char *other = test_path(frost, names[4]);
+    sample_picture_save(other, 2, 9);
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--size",
+                                "8", "--resize", "9", "--format", "png", "--corrupt",
+                                "frost", "--frost-dir", frost, NULL),
+                    1, "says 'frost textures: originals ");
+    base_free(other);
+    base_free(text);
+    base_free(path);
+    base_free(frost);
+}
+END_TEST
+
 START_TEST(finished_files_are_kept)
 {
     char *cut = test_path(tree, "contrast/1/blue/0.png");
@@ -371,7 +405,7 @@ START_TEST(an_interruption_keeps_what_is_whole)
               "--size", "640", "--corrupt", "fog", "all", "--quiet", (char *)NULL);
         _exit(127);
     }
-    for (int i = 0; i < 4000 && whole < 2; i++) { /* manifest and a first picture */
+    for (int i = 0; i < 20000 && whole < 2; i++) { /* manifest and a first picture */
         nanosleep(&moment, NULL);
         parts = 0;
         if (test_exists(first))
@@ -518,6 +552,7 @@ int main(void)
     tcase_add_test(core, the_pixels_are_those_of_the_library);
     tcase_add_test(core, threads_and_neighbours_change_nothing);
     tcase_add_test(core, the_manifest_says_how_it_was_made);
+    tcase_add_test(core, photographs_of_frost_are_part_of_the_settings);
     tcase_add_test(core, finished_files_are_kept);
     tcase_add_test(core, jpeg_files_keep_their_name_and_get_another_ending);
     tcase_add_test(core, the_sheet_shows_every_pair);
