@@ -40,8 +40,10 @@ START_TEST(an_encoded_picture_decodes_to_itself)
         data_image out = read_back(bytes, size);
         ck_assert_uint_eq(out.width, in.width);
         ck_assert_uint_eq(out.height, in.height);
+        size_t others = 0;
         for (size_t k = 0; k < in.width * in.height * 3; k++)
-            ck_assert_uint_eq(out.pixels[k], in.pixels[channels == 3 ? k : k / 3]);
+            others += out.pixels[k] != in.pixels[channels == 3 ? k : k / 3];
+        ck_assert_uint_eq(others, 0);
         base_free(bytes);
         data_image_destroy(&in);
         data_image_destroy(&out);
