@@ -66,11 +66,15 @@ static const net nets[] = {
      .router = "adam",
      .options = {{"kappa", "0.25"}, {"eps", "0.1"}},
      .registers = 6},
-    {.name = "robust momentum", .layers = "0,1,2", .router = "robust-momentum"},
+    {.name = "robust momentum",
+     .layers = "0,1,2",
+     .router = "robust-momentum",
+     .registers = 6},
     {.name = "attention",
      .layers = "0,2",
      .router = "attention",
      .options = {{"lambda", "0.7"}},
+     .registers = 6,
      .capacity = 1.0},
     {.name = "two views",
      .layers = "1,2",
@@ -182,11 +186,93 @@ START_TEST(losses_rise_as_gradients_say)
 }
 END_TEST
 
+/* ---- room ---------------------------------------------------------------------------- */
+
+static const vit_run_options plans[] = {
+    {.mode = VIT_MODE_INFER},
+    {.mode = VIT_MODE_INPUT_GRADIENT, .recompute = VIT_RECOMPUTE_ATTENTION},
+    {.mode = VIT_MODE_INPUT_GRADIENT, .recompute = VIT_RECOMPUTE_BLOCK},
+    {.mode = VIT_MODE_TRAIN},
+    {.mode = VIT_MODE_TRAIN, .recompute = VIT_RECOMPUTE_ATTENTION},
+    {.mode = VIT_MODE_TRAIN, .recompute = VIT_RECOMPUTE_BLOCK},
+    {.mode = VIT_MODE_TRAIN, .frozen = 2},
+};
+
+/* Logits, gradients of the pixels and of the weights, of a run for so many images. */
+static void pass_of(float *logits, float *d_images, float *d_weights,
+                    const vit_model *model, const vit_run_options *options, size_t batch,
+                    const char *name)
+{
+    static float images[SLOPE_BATCH * SLOPE_FLOATS];
+    float weight[SLOPE_BATCH * SLOPE_CLASSES];
+    base_error err = {0};
+    vit_run *run = NULL;
+
+    slope_fill(images, SLOPE_BATCH * SLOPE_FLOATS, 1);
+    slope_fill(weight, SLOPE_BATCH * SLOPE_CLASSES, 2);
+    ck_assert_msg(vit_run_create_options(&run, model, batch, options, &err) == BASE_OK,
+                  "%s: %s", name, err.text);
+    ck_assert_int_eq(
+        vit_run_forward(run, logits, images, SLOPE_BATCH, &(vit_step){.seed = 3}, &err),
+        BASE_OK);
+    if (options->mode != VIT_MODE_INFER) {
+        vit_run_gradients_zero(run);
+        ck_assert_int_eq(
+            vit_run_backward(run, options->frozen ? NULL : d_images, weight, &err),
+            BASE_OK);
+    }
+    if (options->mode == VIT_MODE_TRAIN)
+        memcpy(d_weights, vit_run_gradients(run),
+               vit_model_floats(model) * sizeof *d_weights);
+    vit_run_destroy(run);
+}
+
+static void expect_near(const float *a, const float *b, size_t count, const char *name,
+                        size_t plan, const char *what)
+{
+    for (size_t i = 0; i < count; i++)
+        ck_assert_msg(fabs((double)a[i] - (double)b[i]) < 1e-4 + 1e-3 * fabs((double)b[i]),
+                      "%s, plan %zu: %s %zu is %g, with room %g", name, plan, what, i,
+                      (double)a[i], (double)b[i]);
+}
+
+/* A run for as many images as it is given says what one for many more says. */
+START_TEST(what_is_planned_is_enough)
+{
+    static float d_images[2][SLOPE_BATCH * SLOPE_FLOATS];
+    float logits[2][SLOPE_BATCH * SLOPE_CLASSES];
+
+    for (size_t i = 0; i < NETS; i++) {
+        if (nets[i].registers < 6)
+            continue; /* rounded up, there is room anyway */
+        vit_model *model = model_of(&nets[i]);
+        const size_t floats = vit_model_floats(model);
+        float *d_weights[2] = {base_alloc(floats, sizeof(float)),
+                               base_alloc(floats, sizeof(float))};
+        ck_assert(d_weights[0] && d_weights[1]);
+        for (size_t plan = 0; plan < sizeof plans / sizeof plans[0]; plan++) {
+            for (size_t room = 0; room < 2; room++)
+                pass_of(logits[room], d_images[room], d_weights[room], model, &plans[plan],
+                        SLOPE_BATCH * (1 + 2 * room), nets[i].name);
+            expect_near(logits[0], logits[1], SLOPE_BATCH * SLOPE_CLASSES, nets[i].name,
+                        plan, "logit");
+            expect_near(d_images[0], d_images[1], SLOPE_BATCH * SLOPE_FLOATS, nets[i].name,
+                        plan, "pixel");
+            expect_near(d_weights[0], d_weights[1], floats, nets[i].name, plan, "weight");
+        }
+        base_free(d_weights[0]);
+        base_free(d_weights[1]);
+        vit_model_destroy(model);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_slopes");
     TCase *gradient = tcase_create("Gradient");
 
+    tcase_add_test(gradient, what_is_planned_is_enough);
     tcase_add_test(gradient, losses_rise_as_gradients_say);
     suite_add_tcase(suite, gradient);
     return test_run(suite);
