@@ -290,6 +290,18 @@ START_TEST(every_corruption_is_a_row)
     table_check(r.out);
     ck_assert_ptr_nonnull(strstr(r.out, ",corrupt,fog,3,16,1,9,"));
     ck_assert_ptr_nonnull(strstr(r.out, ",corrupt,bench,1-5,16,2,9,"));
+    json_t *b = program_json(json), *row;
+    size_t i;
+    json_array_foreach(json_object_get(b, "results"), i, row)
+    {
+        const double low = json_number_of(row, "min_ms"),
+                     middle = json_number_of(row, "median_ms"),
+                     high = json_number_of(row, "max_ms");
+        ck_assert_msg(low > 0 && low <= middle && middle <= high && high < 1e6,
+                      "row %zu: %g, %g, %g", i, low, middle, high);
+    }
+    ck_assert_uint_eq(i, 19 * 5 + 3);
+    json_decref(b);
     program_result_free(&r);
     program_refused(program_run(dir, "bench", "corrupt", "vmoe-nano", NULL), 2,
                     "'vmoe-nano' is not a number of pixels");
