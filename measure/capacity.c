@@ -106,7 +106,7 @@ base_status measure_capacity_pass(measure_capacity *sweep, size_t i, vit_run *ru
         status = vit_run_forward(with, logits, images, count, &(vit_step){0}, err);
     if (status != BASE_OK)
         return status;
-    measure_compute_pass(&point->spent, with);
+    measure_compute_pass(&point->spent, with, bad);
     for (size_t k = 0; k < count; k++) {
         const measure_verdict verdict =
             measure_verdict_make(logits + k * classes, classes, labels[k]);

@@ -30,11 +30,12 @@ void measure_cell_destroy(measure_cell *cell)
     *cell = (measure_cell){0};
 }
 
-void measure_cell_pass(measure_cell *cell, const vit_run *run)
+void measure_cell_pass(measure_cell *cell, const vit_run *run, const bool *bad)
 {
     for (size_t l = 0; l < cell->layers; l++) {
-        const vit_routing routing = vit_run_routing(run, l);
+        vit_routing routing = vit_run_routing(run, l);
 
+        routing.left_out = bad;
         vit_usage_add(&cell->load[l], &routing);
     }
 }

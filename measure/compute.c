@@ -29,11 +29,12 @@ void measure_compute_destroy(measure_compute *c)
     c->kept = NULL;
 }
 
-void measure_compute_pass(measure_compute *c, const vit_run *run)
+void measure_compute_pass(measure_compute *c, const vit_run *run, const bool *bad)
 {
     for (size_t l = 0; l < vit_run_moe_count(run); l++) {
-        const vit_routing routing = vit_run_routing(run, l);
+        vit_routing routing = vit_run_routing(run, l);
 
+        routing.left_out = bad;
         vit_usage_add(&c->load[l], &routing);
     }
 }

@@ -469,8 +469,9 @@ typedef struct measure_cell {
 base_status measure_cell_create(measure_cell *cell, corrupt_pair pair, size_t classes,
                                 size_t layers, base_error *err);
 void measure_cell_destroy(measure_cell *cell); /* zeroed is fine */
-/* The load of the last pass of run, whose images are corrupted. */
-void measure_cell_pass(measure_cell *cell, const vit_run *run);
+/* The load of the last pass of run, whose images are corrupted; without those that are bad
+ * (NULL: none is). */
+void measure_cell_pass(measure_cell *cell, const vit_run *run, const bool *bad);
 /* One image of that pass against its clean self; flipped: it is answered otherwise. clean:
  * the pass over the clean images; not looked at without MoE layers. */
 void measure_cell_compare(measure_cell *cell, bool flipped, const measure_trace *clean,
@@ -513,9 +514,9 @@ typedef struct measure_compute {
 base_status measure_compute_create(measure_compute *out, size_t room, size_t classes,
                                    base_error *err);
 void measure_compute_destroy(measure_compute *compute); /* zeroed is fine */
-/* The pass that run has just made; then each of its images, 0..: verdict NULL: it could not
- * be used. */
-void measure_compute_pass(measure_compute *compute, const vit_run *run);
+/* The pass that run has just made, bad as above; then each of its images, 0..: verdict
+ * NULL: it could not be used. */
+void measure_compute_pass(measure_compute *compute, const vit_run *run, const bool *bad);
 void measure_compute_add(measure_compute *compute, const vit_run *run, size_t image,
                          int32_t label, const measure_verdict *verdict);
 

@@ -132,7 +132,7 @@ START_TEST(agreement_is_what_counting_says)
     ck_assert_int_eq(
         measure_cell_create(&cell, (corrupt_pair){CORRUPT_KIND_FOG, 1}, 3, 1, &err),
         BASE_OK);
-    measure_cell_pass(&cell, run);
+    measure_cell_pass(&cell, run, NULL);
     vit_usage_add(&load, &r);
     ck_assert_double_eq(cell.load[0].tokens, tokens);
     ck_assert_double_eq(cell.load[0].dropped, load.dropped);

@@ -132,6 +132,27 @@ START_TEST(loads_merge_to_the_same_bits)
 }
 END_TEST
 
+START_TEST(images_that_are_left_out_do_not_count)
+{
+    vit_usage rest = {0}, first = {0}, none = {0};
+    const bool second[2] = {false, true}, both[2] = {true, true};
+    vit_routing r = golden_routing(even, all_kept);
+
+    r.left_out = second;
+    vit_usage_add(&rest, &r);
+    r.left_out = both;
+    vit_usage_add(&none, &r);
+    r.left_out = NULL;
+    r.tokens = 2;
+    r.count = 4;
+    vit_usage_add(&first, &r);
+    ck_assert_double_eq(rest.tokens, 2);
+    ck_assert_double_eq(rest.assignments, 4);
+    ck_assert_mem_eq(&rest, &first, sizeof rest);
+    ck_assert_double_eq(none.passes, 0);
+}
+END_TEST
+
 START_TEST(passes_add_up)
 {
     vit_usage load = {0};
@@ -339,6 +360,7 @@ int main(void)
     tcase_add_test(core, golden_loads_have_the_golden_metrics);
     tcase_add_test(core, dropped_assignments_orphans_and_lost_gates_are_counted);
     tcase_add_test(core, tokens_may_have_any_number_of_experts);
+    tcase_add_test(core, images_that_are_left_out_do_not_count);
     tcase_add_test(core, passes_add_up);
     tcase_add_test(core, loads_merge_to_the_same_bits);
     tcase_add_test(core, soft_passes_have_extremes_and_an_entropy_of_tokens);

@@ -37,7 +37,8 @@ static base_status add_batch(pass_sums *sums, train_trainer *t, const data_batch
         sums->correct += isfinite(loss) && measure_arg_max(row, classes) == (size_t)label;
     }
     for (size_t i = 0; i < t->moe_count; i++) {
-        const vit_routing routing = vit_run_routing(t->eval_run, i);
+        vit_routing routing = vit_run_routing(t->eval_run, i);
+        routing.left_out = batch->bad;
         vit_usage_add(&t->eval_load[i], &routing);
     }
     return BASE_OK;

@@ -26,6 +26,7 @@ static void token_add(vit_usage *load, const vit_routing *r, size_t t)
 
     for (uint32_t a = r->start[t]; a < r->start[t + 1]; a++) {
         load->load[r->expert[a]] += 1.0;
+        load->assignments += 1.0;
         top = fmax(top, (double)r->gate[a]);
         if (r->kept[a]) {
             kept += 1.0;
@@ -47,14 +48,15 @@ void vit_usage_add(vit_usage *load, const vit_routing *routing)
 {
     const size_t n = routing->experts;
     vit_usage pass = {.experts = n,
-                      .tokens = (double)routing->tokens,
-                      .assignments = (double)routing->count,
                       .fewest = routing->soft.is_soft ? 0.0 : (double)INFINITY,
                       .passes = 1.0,
                       .seconds = routing->seconds};
 
     for (size_t t = 0; t < routing->tokens; t++) {
         const double *p = routing->probs + t * n;
+        if (routing->left_out && routing->left_out[t / routing->tokens_per_image])
+            continue;
+        pass.tokens += 1.0;
         if (!routing->soft.is_soft)
             token_add(&pass, routing, t);
         for (size_t e = 0; e < n; e++) {
@@ -63,11 +65,13 @@ void vit_usage_add(vit_usage *load, const vit_routing *routing)
                 pass.entropy -= p[e] * log(p[e]);
         }
     }
+    if (pass.tokens == 0.0)
+        return;
     if (routing->soft.is_soft) {
         pass.soft_passes = 1.0;
         pass.combine_max = routing->soft.combine_max;
         pass.dispatch_max = routing->soft.dispatch_max;
-        pass.combine_entropy = routing->soft.combine_entropy * (double)routing->tokens;
+        pass.combine_entropy = routing->soft.combine_entropy * pass.tokens;
     }
     if (routing->used_sinkhorn) {
         pass.sinkhorn_passes = 1.0;

@@ -182,7 +182,9 @@ typedef struct vit_routing {
     int sinkhorn_iterations;
     double sinkhorn_residual;
     bool sinkhorn_converged;
-    double seconds; /* spent in routing, forward */
+    double seconds;       /* spent in routing, forward */
+    const bool *left_out; /* [T / N] images that a load does not count, set by who adds it;
+                             NULL: all count */
     vit_soft_report
         soft; /* is_soft: there are no assignments, count is 0; probs are sums of C by expert */
 } vit_routing;

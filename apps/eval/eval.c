@@ -216,9 +216,10 @@ static base_status examples_keep(app_evaluation *e, const measure_verdict *verdi
 static void routing_add(app_evaluation *e, const vit_run *run, const data_batch *batch)
 {
     for (size_t l = 0; l < e->moe_count; l++) {
-        const vit_routing routing = vit_run_routing(run, l);
+        vit_routing routing = vit_run_routing(run, l);
         vit_usage alone = {0};
 
+        routing.left_out = batch->bad;
         vit_usage_add(&e->load[l], &routing);
         vit_usage_add(&alone, &routing);
         const vit_usage_metrics m = vit_usage_summary(&alone);

@@ -221,7 +221,7 @@ base_status app_robust_add(app_robust *r, measure_cell *cell, const vit_run *run
 {
     const size_t classes = r->network->classes;
 
-    measure_cell_pass(cell, run);
+    measure_cell_pass(cell, run, batch->bad);
     for (size_t i = 0; i < batch->count; i++) {
         const int32_t label = data_source_label(source, batch->samples[i]);
         measure_verdict verdict;

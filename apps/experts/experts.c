@@ -219,7 +219,8 @@ static base_status batch_add(app_study *s, pass *p, const data_batch *batch,
                                          &(vit_step){0}, err);
 
     for (size_t l = 0; l < s->layers && status == BASE_OK; l++) {
-        const vit_routing r = vit_run_routing(p->run, l);
+        vit_routing r = vit_run_routing(p->run, l);
+        r.left_out = batch->bad;
         vit_usage_add(&s->layer[l].load, &r);
     }
     for (size_t i = 0; i < batch->count && status == BASE_OK; i++)
