@@ -404,6 +404,9 @@ static base_status load_any(vit_model **out, source *s, const vit_load_options *
             (*out)->origins = s->origins;
         return status;
     }
+    if (options->member > 0)
+        return base_fail(err, BASE_USAGE, "'%s' is no ensemble, --member means nothing",
+                         s->path);
     base_status status = vit_tensors_open(&file, s->path, err);
     if (status != BASE_OK)
         return status;
