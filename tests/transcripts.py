@@ -374,10 +374,10 @@ class Session:
             text = shown(self.folder / words[1], words[2:], self.hidden)
             return self.lines("|", text)
         done = subprocess.Popen(["sh", "-c", command], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, errors="replace", start_new_session=True)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, errors="replace", preexec_fn=os.setpgrp)
         try:
             out, spoken = done.communicate(timeout=self.limit)
-        except BaseException:  # Ctrl-C too: what it began has a session of its own
+        except BaseException:  # Ctrl-C and TERM too: what it began is a group of its own
             os.killpg(done.pid, signal.SIGKILL)
             done.communicate()
             raise
@@ -416,6 +416,7 @@ def compare(vmoe, path, write, keep):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     words = sys.argv[1:]
     write = "--write" in words
     keep = words[words.index("--keep") + 1] if "--keep" in words else None
