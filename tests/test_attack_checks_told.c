@@ -152,7 +152,7 @@ static void begun(void *user, size_t before, const char *id, const char *title)
     order *o = user;
 
     ck_assert_uint_eq(before, o->count);
-    ck_assert_str_eq(title, checks[atoi(id + 1) - 1].title);
+    ck_assert_str_eq(title, checks[strtoul(id + 1, NULL, 10) - 1].title);
     o->id[o->count++] = id;
 }
 
