@@ -212,9 +212,15 @@ static base_status examples_keep(app_evaluation *e, const measure_verdict *verdi
     return app_example_fill(&e->wrong[at], &e->network, image, logits, sample, label, err);
 }
 
-/* Loads of the experts in the pass that was just made. */
+/* Loads of the experts in the pass that was just made; none where no image could be read. */
 static void routing_add(app_evaluation *e, const vit_run *run, const data_batch *batch)
 {
+    size_t usable = 0;
+
+    for (size_t i = 0; i < batch->count; i++)
+        usable += !batch->bad[i];
+    if (usable == 0)
+        return;
     for (size_t l = 0; l < e->moe_count; l++) {
         vit_routing routing = vit_run_routing(run, l);
         vit_usage alone = {0};
