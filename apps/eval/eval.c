@@ -212,7 +212,7 @@ static base_status examples_keep(app_evaluation *e, const measure_verdict *verdi
     return app_example_fill(&e->wrong[at], &e->network, image, logits, sample, label, err);
 }
 
-/* Loads of the experts in the pass that was just made; none where no image could be read. */
+/* Loads of the experts in the pass just made; none where no image could be read. */
 static void routing_add(app_evaluation *e, const vit_run *run, const data_batch *batch)
 {
     size_t usable = 0;
