@@ -1,6 +1,6 @@
 /* test_app_attack.c - vmoe attack as a user runs it: what is found, what does not change
- * it, and the routing. Stopping, going on, what is told and what is refused:
- * test_app_attack_limits.c. */
+ * it, and the routing. Stopping, going on and what is told: test_app_attack_reports.c; what
+ * is refused: test_app_attack_limits.c. */
 #include <math.h>
 #include <signal.h>
 #include <time.h>
