@@ -201,11 +201,13 @@ int main(void)
         return TEST_SKIP;
 
     Suite *suite = suite_create("data_tars");
-    TCase *core = test_case("Core");
+    TCase *core = test_case("Core"), *threads = test_case_of_threads("Threads");
     tcase_set_timeout(core, 120);
+    tcase_set_timeout(threads, 120);
     tcase_add_test(core, every_archive_is_read_or_refused_as_its_manifest_says);
     tcase_add_test(core, kaggles_labels_are_those_of_the_manifest);
-    tcase_add_test(core, bad_images_fare_alike_in_a_tar);
+    tcase_add_test(threads, bad_images_fare_alike_in_a_tar);
     suite_add_tcase(suite, core);
+    suite_add_tcase(suite, threads);
     return test_run(suite);
 }
