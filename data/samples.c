@@ -272,14 +272,23 @@ bool data_source_same(const data_source *a, const data_source *b)
 /* The reason of a sample that the index knows to be bad. */
 /* ---- reading ------------------------------------------------------------------------- */
 
+static base_status label_refused(int32_t label, base_error *err)
+{
+    if (label == data_label_refused(INT64_MIN))
+        return base_fail(err, BASE_FORMAT, "label out of range: no whole number");
+    const int32_t n = label % 2 ? (-3 - label) / 2 : (label + 2) / 2;
+    return base_fail(err, BASE_FORMAT, "label out of range %d%s", (int)n,
+                     n == DATA_LABEL_MOST    ? " or more"
+                     : n == -DATA_LABEL_MOST ? " or less"
+                                             : "");
+}
+
 static base_status unreadable(const data_record *r, base_error *err)
 {
     switch (r->size - DATA_SIZE_MOST) {
     case DATA_NO_IMAGE_PART: return base_fail(err, BASE_FORMAT, "no image part");
     case DATA_NO_LABEL_PART: return base_fail(err, BASE_FORMAT, "no label part");
-    case DATA_LABEL_RANGE:
-        return base_fail(err, BASE_FORMAT, "label out of range %lld",
-                         -2 - (long long)r->label);
+    case DATA_LABEL_RANGE: return label_refused(r->label, err);
     case DATA_SPARSE:
         return base_fail(err, BASE_UNSUPPORTED, "unsupported format sparse tar member");
     default: return base_fail(err, BASE_FORMAT, "file too large");

@@ -504,8 +504,8 @@ START_TEST(labels_out_of_range_are_bad_samples)
     add_tfds("d.JPEG", -7);
     finish(path);
     data_source *source = set_open(path, NULL);
-    set_unreadable(source, 2, "label out of range");
-    set_unreadable(source, 3, "label out of range");
+    set_unreadable(source, 2, "label out of range 1073741821 or more");
+    set_unreadable(source, 3, "label out of range -7");
     data_source_close(source);
 }
 END_TEST
@@ -564,7 +564,7 @@ static void labels_text(char out[400], const data_source *source)
             used += (size_t)snprintf(out + used, 400 - used, "%d",
                                      data_source_label(source, i));
         else
-            used += (size_t)snprintf(out + used, 400 - used, "x(%.14s)", err.text);
+            used += (size_t)snprintf(out + used, 400 - used, "x(%s)", err.text);
         base_free(bytes);
     }
 }
@@ -576,8 +576,10 @@ START_TEST(labels_follow_their_rules)
         {0, "0 -1 1", NULL, NULL, "0 x(no label part) 1", "labels: 'label', from 0"},
         {0, "1 2", NULL, NULL, "1 2", "labels: 'label', from 0"},
         {0, "65535 0", NULL, NULL, "65535 0", "labels: 'label', from 0"},
-        {0, "65537 0", NULL, NULL, "x(label out of r) 0", "labels: 'label', from 0"},
-        {0, "-2 0 1", NULL, NULL, "x(label out of r) 0 1", "labels: 'label', from 0"},
+        {0, "65537 0", NULL, NULL, "x(label out of range 65537) 0",
+         "labels: 'label', from 0"},
+        {0, "-2 0 1", NULL, NULL, "x(label out of range -2) 0 1",
+         "labels: 'label', from 0"},
         {0, "'cat 'ant -", NULL, NULL, "1 0 x(no label part)", ""},
         {1, "1 3", NULL, NULL, "0 2",
          "labels: 'image/class/label', counted from 1 (none is 0): label 0 is its 1"},
@@ -585,7 +587,7 @@ START_TEST(labels_follow_their_rules)
          "labels: 'image/class/label', counted from 1 (none is 0): label 0 is its 1"},
         {1, "0 3", NULL, NULL, "0 3",
          "labels: 'image/class/label', counted from 0 (one is 0)"},
-        {1, "2 0 1", "n01443537 n00000000 n00000000", NULL, "1 x(label out of r) 0",
+        {1, "2 0 1", "n01443537 n00000000 n00000000", NULL, "1 x(label out of range 0) 0",
          "labels: 'image/class/label', counted from 1 (its WordNet ids say so): label 0 "
          "is its 1"},
         {1, "1 2", "n01443537 n00000000", NULL, "1 2",
@@ -603,7 +605,8 @@ START_TEST(labels_follow_their_rules)
          "labels: 'label', from 0; 'label.labels.txt' is not used: it has a name twice"},
         {0, "0 - 1", NULL, "b\na\n", "1 x(no label part) 0",
          "labels: 'label', from 0; their names are those of 'label.labels.txt'"},
-        {0, "-3 0 1", NULL, "b\na\n", "x(label out of r) 0 1", "labels: 'label', from 0"},
+        {0, "-3 0 1", NULL, "b\na\n", "x(label out of range -3) 0 1",
+         "labels: 'label', from 0"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

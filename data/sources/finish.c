@@ -278,7 +278,7 @@ static base_status label_numbers(data_source *source, const data_source_options 
     for (size_t i = 0; i < index->count; i++) {
         data_record *r = data_index_at(index, i);
         if (r->label >= 0 && (size_t)r->label >= source->class_count) {
-            r->label = -2 - r->label;
+            r->label = data_label_refused(r->label);
             r->size = data_size_unreadable(DATA_LABEL_RANGE);
         }
     }

@@ -32,7 +32,7 @@ typedef struct data_record {
     uint64_t offset;    /* of the bytes in the container */
     uint32_t size;      /* bytes; above DATA_SIZE_MOST: a data_unreadable */
     uint32_t container; /* number of the file or folder that it lies in */
-    int32_t label;      /* -1: unknown; below: -2 - the number that is out of range */
+    int32_t label;      /* -1: unknown; below: data_label_refused */
     /* Of data_index_name; tars: bytes from the header to the data, or DATA_NAME_AFTER and
      * blocks from the data to the header (hard links); DATA_NAME_ZIP: of a zip, offset is
      * the entry in its directory. */
@@ -55,6 +55,17 @@ typedef enum data_unreadable {
 static inline uint32_t data_size_unreadable(data_unreadable why)
 {
     return DATA_SIZE_MOST + (uint32_t)why;
+}
+
+/* A number that is no class, as the label of a record that cannot be read: exact between
+ * +-DATA_LABEL_MOST, those beyond are that; INT64_MIN: no whole number. */
+#define DATA_LABEL_MOST (INT32_MAX / 2 - 2)
+static inline int32_t data_label_refused(int64_t n)
+{
+    const int32_t most = DATA_LABEL_MOST;
+    const int32_t held = n > most ? most : n < -most ? -most : (int32_t)n;
+
+    return n == INT64_MIN ? -2 : held >= 0 ? -3 - 2 * held : -2 + 2 * held;
 }
 
 static inline bool data_record_readable(const data_record *r)

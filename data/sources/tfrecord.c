@@ -147,7 +147,7 @@ static base_status settle_label(scan *s, data_record *r, const tfrecord_example 
     s->lowest = s->numbers == 1 || e->label < s->lowest ? e->label : s->lowest;
     s->highest = s->numbers == 1 || e->label > s->highest ? e->label : s->highest;
     const bool fits = e->label >= 0 && e->label <= DATA_CLASSES_MAX;
-    r->label = fits ? (int32_t)e->label : -2 - (e->label > 0 ? INT32_MAX - 2 : 0);
+    r->label = fits ? (int32_t)e->label : data_label_refused(e->label);
     if (!fits && data_record_readable(r))
         r->size = data_size_unreadable(DATA_LABEL_RANGE);
     return BASE_OK;
@@ -241,7 +241,7 @@ static base_status shift_labels(scan *s, base_error *err)
     for (size_t i = 0; one && i < source->index.count; i++) {
         data_record *r = data_index_at(&source->index, i);
         if (r->label == 0) {
-            r->label = -2;
+            r->label = data_label_refused(0);
             r->size = data_size_unreadable(DATA_LABEL_RANGE);
         } else if (r->label > 0) {
             r->label--;

@@ -17,7 +17,6 @@
 enum { LABEL_BYTES = 256, JSON_BYTES = 1 << 20, SEEN_BYTES = 240 };
 
 #define LABEL_MISSING INT32_MIN
-static const int64_t LABEL_MOST = INT32_MAX - 2; /* that a record can name */
 
 /* Kinds of parts, the better ones lower. */
 typedef enum part_kind { PART_JPG, PART_JPEG, PART_PNG, PART_OTHER } part_kind;
@@ -91,7 +90,7 @@ static void take_text(label *out, const char *text)
     out->number = number;
     out->is_name = number < 0 && !base_parse_int(&out->number, out->name);
     if (number == -2 && out->is_name) /* "2.5" */
-        *out = (label){.found = true, .number = -2};
+        *out = (label){.found = true, .number = INT64_MIN};
 }
 
 static void read_cls(label *out, const scan *s)
@@ -126,11 +125,10 @@ static void read_json(label *out, const json_t *json, const char *label_key)
         if (json_is_number(value)) {
             const double number = json_number_value(value);
             out->found = true;
-            out->number =
-                json_is_integer(value) ? json_integer_value(value)
-                : number >= 0 && number < DATA_CLASSES_MAX && number - floor(number) <= 0
-                    ? (int64_t)number
-                    : -2;
+            out->number = json_is_integer(value) ? json_integer_value(value)
+                          : fabs(number) < 1e15 && number - floor(number) <= 0
+                              ? (int64_t)number
+                              : INT64_MIN;
         } else if (json_is_string(value)) {
             take_text(out, json_string_value(value));
         }
@@ -178,11 +176,10 @@ static base_status settle_label(scan *s, data_record *r, const label *found,
     } else {
         const int64_t n = found->number;
         s->numbers++;
-        if (s->now.image != PART_OTHER && (n < 0 || n >= DATA_CLASSES_MAX))
+        const bool fits = n >= 0 && n < DATA_CLASSES_MAX;
+        if (s->now.image != PART_OTHER && !fits)
             r->size = data_size_unreadable(DATA_LABEL_RANGE);
-        r->label = n < 0                  ? -1
-                   : n < DATA_CLASSES_MAX ? (int32_t)n
-                                          : -2 - (int32_t)(n < LABEL_MOST ? n : LABEL_MOST);
+        r->label = fits ? (int32_t)n : data_label_refused(n);
     }
     return status;
 }
