@@ -120,7 +120,7 @@ typedef struct data_box {
 typedef struct data_scratch {
     void *at;
     size_t bytes;
-    data_image image[2];
+    data_image image;
 } data_scratch;
 void data_scratch_destroy(data_scratch *scratch);
 

@@ -11,7 +11,7 @@
 static base_status copy_image(const data_image **out, const data_image *image,
                               data_scratch *scratch, base_error *err)
 {
-    data_image *copy = &scratch->image[0];
+    data_image *copy = &scratch->image;
     const base_status status =
         data_image_reserve(copy, image->width, image->height, image->channels, err);
 
@@ -213,7 +213,7 @@ base_status data_blur(data_image *image, double radius, data_scratch *scratch,
 
     if (status != BASE_OK || !copy)
         return status;
-    unsigned char *from = scratch->image[0].pixels, *to = image->pixels;
+    unsigned char *from = scratch->image.pixels, *to = image->pixels;
     for (int pass = 0; pass < 2 * PASSES; pass++) {
         const bool across = pass < PASSES;
         for (size_t line = 0; line < (across ? height : width) * channels; line++) {
@@ -227,6 +227,6 @@ base_status data_blur(data_image *image, double radius, data_scratch *scratch,
         to = other;
     }
     /* An even number of passes ends in the copy. */
-    memcpy(image->pixels, scratch->image[0].pixels, width * height * channels);
+    memcpy(image->pixels, scratch->image.pixels, width * height * channels);
     return BASE_OK;
 }

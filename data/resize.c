@@ -53,8 +53,7 @@ void data_scratch_destroy(data_scratch *scratch)
         base_free(r->rows.at);
     }
     base_free(r);
-    data_image_destroy(&scratch->image[0]);
-    data_image_destroy(&scratch->image[1]);
+    data_image_destroy(&scratch->image);
     *scratch = (data_scratch){0};
 }
 

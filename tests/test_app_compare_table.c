@@ -190,23 +190,25 @@ END_TEST
 /* What a page shows of two routers, ssr the baseline and a reconstruction of similarity. */
 static void document_check(const json_t *json)
 {
-    static const char *const counts[][2] = {{"attacked", "2"},
-                                            {"attacked[0].rows", "2"},
-                                            {"attack.budgets", "2"},
-                                            {"corrupted", "2"},
-                                            {"corrupted[1].errors", "15"},
-                                            {"corruption_names", "15"},
-                                            {"entries[0].robust", "2"},
-                                            {"entries[0].figures.top1.values", "2"},
-                                            {"entries[1].runs[1].robust", "2"},
-                                            {"steps_timed.rows", "2"},
-                                            {"conclusions", "4"}};
+    static const struct {
+        const char *list;
+        size_t count;
+    } counts[] = {{"attacked", 2},
+                  {"attacked[0].rows", 2},
+                  {"attack.budgets", 2},
+                  {"corrupted", 2},
+                  {"corrupted[1].errors", 15},
+                  {"corruption_names", 15},
+                  {"entries[0].robust", 2},
+                  {"entries[0].figures.top1.values", 2},
+                  {"entries[1].runs[1].robust", 2},
+                  {"steps_timed.rows", 2},
+                  {"conclusions", 4}};
     size_t baselines = 0;
 
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        const size_t count = json_array_size(show_json_find(json, counts[i][0]));
-        ck_assert_msg(count == (size_t)atol(counts[i][1]), "%s has %zu", counts[i][0],
-                      count);
+        const size_t count = json_array_size(show_json_find(json, counts[i].list));
+        ck_assert_msg(count == counts[i].count, "%s has %zu", counts[i].list, count);
     }
     for (size_t e = 0; e < 2; e++) {
         const json_t *entry = json_array_get(json_object_get(json, "entries"), e);

@@ -159,7 +159,7 @@ START_TEST(everything_that_differs_is_told_and_nothing_else)
         {{"router.layers=none"},
          {NULL},
          0,
-         ": experts of 1 blocks are copies of its MLPs, their routers drawn anew\n"},
+         ": experts of 1 block are copies of its MLP, their routers drawn anew\n"},
         {{"router.layers=none"},
          {"router.layers=0,1", "router.shared=1"},
          0,

@@ -197,8 +197,9 @@ static void tell(const train_trainer *t, const char *path)
     if (s->experts_from_mlps > 0)
         train_note(
             t, "",
-            "experts of %d blocks are copies of its MLPs, their routers drawn anew%s",
-            s->experts_from_mlps,
+            "experts of %d block%s are copies of its MLP%s, their routers drawn anew%s",
+            s->experts_from_mlps, s->experts_from_mlps == 1 ? "" : "s",
+            s->experts_from_mlps == 1 ? "" : "s",
             c->moe.shared > 0 ? ", shared experts add nothing at first" : "");
     if (s->drawn > 0)
         train_note(t, "", "%zu tensors of routers drawn anew", s->drawn);
