@@ -1,5 +1,6 @@
 /* test_mesh_deaths.c - processes of one node that are killed: which rank watches which, and
- * who says it. The ranks are children that wait for their end; the mesh has no transport. */
+ * who says it. The ranks are children that wait for their end; the mesh has no
+ * transport. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
