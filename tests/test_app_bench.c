@@ -275,7 +275,17 @@ START_TEST(the_balanced_plan_is_one_row)
     table_check(r.out);
     ck_assert_double_eq(field_of(r.out, "tokens"), 12608);
     ck_assert_double_eq(field_of(r.out, "iterations"), 100);
+    ck_assert_double_eq(field_of(r.out, "experts"), 32);
+    ck_assert_double_eq(field_of(r.out, "threads"), 1);
+    ck_assert_double_eq(field_of(r.out, "rounds"), 9);
     ck_assert_double_gt(field_of(r.out, "median_ms"), 0);
+    json_t *b = program_json(json);
+    const json_t *losses =
+        json_object_get(json_array_get(json_object_get(b, "results"), 0), "losses");
+    ck_assert_uint_eq(json_array_size(losses), 9);
+    ck_assert_double_eq_tol(json_number_value(json_array_get(losses, 0)), log(1000), 1e-5);
+    ck_assert_double_eq_tol(json_number_value(json_array_get(losses, 8)), 6.861486, 1e-3);
+    json_decref(b);
     program_result_free(&r);
 }
 END_TEST
@@ -338,6 +348,52 @@ static void check_mean_of_ssr(const json_t *rows)
     }
 }
 
+/* Of a row's nine first steps: the first and the last, of two random images. */
+static void router_losses(const char *router, const json_t *row)
+{
+    static const struct {
+        const char *router;
+        double of[2];
+    } known[] = {
+        {"softmax", {2.94095, 1.07011}},
+        {"vmoe", {3.06528, 1.12904}},
+        {"sinkhorn", {2.94865, 1.00073}},
+        {"ssr p=0", {3.10098, 1.1064}},
+        {"ssr p=1", {2.96939, 0.838278}},
+        {"momentum", {2.94095, 1.07011}},
+        {"adam", {1.46925, 0.000848753}},
+        {"robust-momentum", {2.94201, 1.0719}},
+        {"sinkhorn-ot", {2.94865, 0.959984}},
+        {"usmoe", {2.93596, 1.07479}},
+        {"expert-choice", {2.97631, 1.0259}},
+        {"similarity", {3.09057, 1.07797}},
+        {"attention", {3.16915, 1.16964}},
+        {"s2moe", {3.17539, 0.828073}},
+        {"xmoe", {2.51291, 1.13158}},
+        {"loss-free", {2.85018, 1.07289}},
+        {"quantile", {2.94095, 0.9997}},
+        {"random", {2.94095, 1.07029}},
+        {"hash", {2.76377, 1.09711}},
+        {"soft", {3.10747, 1.11632}},
+        {"acmoe", {3.10077, 1.12316}},
+        {"ssr p=0.01", {0, 0}}, /* computed from the two others */
+    };
+    const json_t *losses = json_object_get(row, "losses");
+    const double *wanted = NULL;
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].router, router) == 0)
+            wanted = known[i].of;
+    ck_assert_msg(wanted != NULL, "router '%s' has no losses here", router);
+    ck_assert_uint_eq(json_array_size(losses), wanted[0] > 0 ? 9 : 0);
+    for (size_t i = 0; i < 2 && wanted[0] > 0; i++) {
+        const double found = json_number_value(json_array_get(losses, 8 * i));
+        ck_assert_msg(fabs(found - wanted[i]) <= 2e-3 * fmax(1, wanted[i]),
+                      "%s: loss %zu is %.7g, expected %.7g", router, 8 * i, found,
+                      wanted[i]);
+    }
+}
+
 START_TEST(routers_stand_side_by_side)
 {
     program_result r = program_run(dir, "bench", "router", model, "--batch", "2",
@@ -364,6 +420,7 @@ START_TEST(routers_stand_side_by_side)
                                json_number_of(row, "combine_ms");
         ck_assert_double_eq_tol(json_number_of(row, "routing_ms"), routing, 1e-6 * routing);
         rows_agree("share", row, "share", "step_ms", routing);
+        router_losses(json_string_value(json_object_get(row, "router")), row);
         ck_assert_double_gt(json_number_of(row, "ratio"), 0);
         ck_assert_double_gt(json_number_of(row, "share"), 0);
         ck_assert_double_lt(json_number_of(row, "share"), 1);

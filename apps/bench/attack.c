@@ -5,6 +5,7 @@
 #include "apps/bench/internal.h"
 #include "measure/measure.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct attack_rig {
@@ -13,6 +14,7 @@ typedef struct attack_rig {
     attack_target table;
     float *images, *point, *gradient, *logits, *d_logits;
     size_t batch, classes, floats;
+    bench_losses losses; /* of the points that the first steps begin from */
     app_pool pool;
 } attack_rig;
 
@@ -56,14 +58,17 @@ static base_status pgd_step(attack_rig *rig, base_error *err)
 {
     const double eps = 8.0 / 255, alpha = 2.5 * eps / 20;
     const size_t classes = rig->classes;
+    double loss = 0;
     base_status status =
         rig->table.forward(rig->table.user, rig->logits, rig->point, rig->batch, err);
 
     if (status != BASE_OK)
         return status;
     for (size_t i = 0; i < rig->batch; i++)
-        attack_loss_compute(rig->d_logits + i * classes, ATTACK_LOSS_CE,
-                            rig->logits + i * classes, classes, (int32_t)(i % classes), -1);
+        loss += attack_loss_compute(rig->d_logits + i * classes, ATTACK_LOSS_CE,
+                                    rig->logits + i * classes, classes,
+                                    (int32_t)(i % classes), -1);
+    bench_loss_add(&rig->losses, loss / (double)rig->batch);
     status = rig->table.gradient(rig->table.user, rig->gradient, rig->d_logits, err);
     if (status != BASE_OK)
         return status;
@@ -104,6 +109,16 @@ static base_status rig_time(bench_times *passes, bench_times *steps, attack_rig 
     return BASE_OK;
 }
 
+/* The largest change of a number of an image. */
+static double largest_change(const attack_rig *rig)
+{
+    float most = 0;
+
+    for (size_t i = 0; i < rig->batch * rig->floats; i++)
+        most = fmaxf(most, fabsf(rig->point[i] - rig->images[i]));
+    return (double)most;
+}
+
 static void row_put(const bench_context *context, const char *subject,
                     const attack_rig *rig, bench_spread pass, bench_spread step)
 {
@@ -111,12 +126,14 @@ static void row_put(const bench_context *context, const char *subject,
     const double rate = (double)rig->batch / step.median;
 
     bench_row(context, context->results,
-              json_pack("{s:s, s:o, s:i, s:I, s:I, s:f, s:f, s:f, s:f}", "case", "attack",
-                        "size", show_json_text(subject), "image",
+              json_pack("{s:s, s:o, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o}", "case",
+                        "attack", "size", show_json_text(subject), "image",
                         vit_model_config(rig->model)->image, "batch",
                         (json_int_t)rig->batch, "rounds", (json_int_t)args->rounds,
                         "forward_ms", 1e3 * pass.median, "step_ms", 1e3 * step.median,
-                        "ratio", step.median / pass.median, "image_steps_per_s", rate));
+                        "ratio", step.median / pass.median, "image_steps_per_s", rate,
+                        "change", largest_change(rig), "losses",
+                        bench_losses_json(&rig->losses)));
 }
 
 base_status bench_attack(const bench_context *context, base_error *err)

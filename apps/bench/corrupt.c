@@ -97,15 +97,27 @@ static base_status one(corrupt_rig *rig, size_t t, corrupt_kind kind, int severi
                          rig->image.height, rig->image.width, kind, severity, key, err);
 }
 
+static uint64_t pixels_sum(const data_image *image)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < image->width * image->height * 3; i++)
+        sum += image->pixels[i];
+    return sum;
+}
+
+/* sum: of the pixels of so many images that were made. */
 static void row_put(const bench_context *context, const char *name, const char *severity,
-                    size_t side, size_t threads, bench_spread t)
+                    size_t side, size_t threads, bench_spread t, uint64_t sum,
+                    size_t images)
 {
     bench_row(context, context->results,
-              json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f}", "case", "corrupt",
-                        "corruption", name, "severity", severity, "size", (json_int_t)side,
-                        "threads", (json_int_t)threads, "rounds",
+              json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "case",
+                        "corrupt", "corruption", name, "severity", severity, "size",
+                        (json_int_t)side, "threads", (json_int_t)threads, "rounds",
                         (json_int_t)context->args->rounds, "median_ms", 1000 * t.median,
-                        "min_ms", 1000 * t.low, "max_ms", 1000 * t.high));
+                        "min_ms", 1000 * t.low, "max_ms", 1000 * t.high, "mean",
+                        (double)sum / (double)(images * 3 * side * side)));
 }
 
 /* Every corruption alone, one core. */
@@ -131,7 +143,7 @@ static base_status each_bench(const bench_context *context, corrupt_rig *rig,
         snprintf(text, sizeof text, "%d", severity);
         if (status == BASE_OK)
             row_put(context, corrupt_kind_name(kind), text, rig->image.width, 1,
-                    bench_spread_of(&times));
+                    bench_spread_of(&times), pixels_sum(&rig->out[0]), 1);
     }
     return status;
 }
@@ -139,15 +151,21 @@ static base_status each_bench(const bench_context *context, corrupt_rig *rig,
 typedef struct sweep {
     corrupt_rig *rig;
     size_t severities; /* 1: only the third */
+    bool adds;         /* to sum, all pixels that are made */
+    _Atomic uint64_t sum;
 } sweep;
 
 static base_status sweep_one(void *user, size_t i, size_t thread, base_error *err)
 {
-    const sweep *w = user;
+    sweep *w = user;
     const int severity = w->severities == 1 ? 3 : (int)(i % w->severities) + 1;
+    const base_status status =
+        one(w->rig, thread, (corrupt_kind)(i / w->severities % CORRUPT_BENCH_COUNT),
+            severity, i / w->severities / CORRUPT_BENCH_COUNT, err);
 
-    return one(w->rig, thread, (corrupt_kind)(i / w->severities % CORRUPT_BENCH_COUNT),
-               severity, i / w->severities / CORRUPT_BENCH_COUNT, err);
+    if (w->adds)
+        w->sum += pixels_sum(&w->rig->out[thread]);
+    return status;
 }
 
 /* The benchmark's fifteen at one severity or all five of some images, by so many
@@ -157,21 +175,23 @@ static base_status all_bench(const bench_context *context, corrupt_rig *rig,
 {
     const size_t images =
         IMAGES_PER_THREAD * rig->crew.count; /* the same work for any threads */
+    const size_t made = images * CORRUPT_BENCH_COUNT * severities;
     bench_times times = {.count = 0};
+    sweep work = {.rig = rig, .severities = severities};
     base_status status = BASE_OK;
 
     for (int64_t n = -1; n < context->args->rounds && status == BASE_OK; n++) {
         const double started = base_seconds();
 
-        status = app_each(images * CORRUPT_BENCH_COUNT * severities, threads, sweep_one,
-                          &(sweep){rig, severities}, err);
+        work.adds = n < 0; /* not while it counts */
+        status = app_each(made, threads, sweep_one, &work, err);
         if (status == BASE_OK)
             status =
                 bench_note(&times, n, (base_seconds() - started) / (double)images, err);
     }
     if (status == BASE_OK)
         row_put(context, "bench", severities == 1 ? "3" : "1-5", rig->image.width, threads,
-                bench_spread_of(&times));
+                bench_spread_of(&times), work.sum, made);
     return status;
 }
 

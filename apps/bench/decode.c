@@ -22,32 +22,35 @@ typedef struct decode_case {
     bool small;
 } decode_case;
 
+/* found: what the rows of `what` tell of their content, "bytes" or "mean". */
 static void row_put(const decode_case *c, const char *what, size_t images, int64_t threads,
-                    bench_times *times)
+                    bench_times *times, const char *found, double value)
 {
     const bench_context *context = c->context;
     const bench_spread t = bench_spread_of(times);
     const double n = (double)images, workers = threads > 0 ? (double)threads : 1;
 
     bench_row(context, context->results,
-              json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "case", "decode",
-                        "what", what, "images", (json_int_t)images, "threads",
+              json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "case",
+                        "decode", "what", what, "images", (json_int_t)images, "threads",
                         (json_int_t)threads, "images_per_s", n / t.median,
                         "min_images_per_s", n / t.high, "max_images_per_s", n / t.low,
                         "images_per_s_per_core", n / t.median / workers, "microseconds",
-                        1e6 * workers * t.median / n));
+                        1e6 * workers * t.median / n, found, value));
 }
 
 /* ---- stages -------------------------------------------------------------------------- */
 
-/* Reads every file, and decodes it whole when asked to. */
-static base_status stage_pass(const decode_case *c, data_reader *reader, bool decode,
-                              base_error *err)
+/* Reads every file, and decodes it whole when asked to. bytes: of all files, where they are
+ * only read. */
+static base_status stage_pass(size_t *bytes, const decode_case *c, data_reader *reader,
+                              bool decode, base_error *err)
 {
     base_status status = BASE_OK;
     char name[1024];
     size_t size = 0;
 
+    *bytes = 0;
     for (size_t i = 0; i < c->count && status == BASE_OK; i++) {
         if (decode) {
             status = data_reader_named(reader, c->source, i, err);
@@ -58,26 +61,51 @@ static base_status stage_pass(const decode_case *c, data_reader *reader, bool de
         if (status != BASE_OK)
             base_error_prepend(err,
                                "'%s': ", data_source_name(c->source, i, name, sizeof name));
+        *bytes += size;
     }
     return status;
+}
+
+static double bytes_mean(const unsigned char *bytes, size_t count)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += bytes[i];
+    return sum / (double)count;
+}
+
+static double floats_mean(const float *values, size_t count)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += (double)values[i];
+    return sum / (double)count;
 }
 
 static base_status stages_bench(const decode_case *c, base_error *err)
 {
     data_reader reader = {0};
+    const data_image *image = &reader.image;
     bench_times times;
+    size_t bytes = 0;
     base_status status = BASE_OK;
 
     for (int decode = 0; decode < 2 && status == BASE_OK; decode++) {
         times.count = 0;
         for (int64_t i = -1; i < c->context->args->rounds && status == BASE_OK; i++) {
             const double started = base_seconds();
-            status = stage_pass(c, &reader, decode, err);
+            status = stage_pass(&bytes, c, &reader, decode, err);
             if (status == BASE_OK)
                 status = bench_note(&times, i, base_seconds() - started, err);
         }
-        if (status == BASE_OK)
-            row_put(c, decode ? "read and decode whole" : "read", c->count, 1, &times);
+        if (status == BASE_OK && decode)
+            row_put(
+                c, "read and decode whole", c->count, 1, &times, "mean",
+                bytes_mean(image->pixels, image->width * image->height * image->channels));
+        else if (status == BASE_OK)
+            row_put(c, "read", c->count, 1, &times, "bytes", (double)bytes);
     }
     data_reader_close(&reader);
     return status;
@@ -90,7 +118,7 @@ static base_status loader_bench(const decode_case *c, const char *what,
                                 data_loader_config config, base_error *err)
 {
     data_loader *loader = NULL;
-    data_batch batch;
+    data_batch batch = {0};
     bench_times times = {.count = 0};
     size_t delivered = 0;
 
@@ -113,9 +141,12 @@ static base_status loader_bench(const decode_case *c, const char *what,
         if (status == BASE_OK)
             status = bench_note(&times, i, base_seconds() - started, err);
     }
+    const size_t values = batch.count * config.channels * c->size * c->size;
     if (status == BASE_OK)
         row_put(c, what, delivered, config.threads > 0 ? (int64_t)config.threads : 1,
-                &times);
+                &times, "mean",
+                config.bytes ? bytes_mean(batch.bytes, values)
+                             : floats_mean(batch.images, values));
     data_loader_destroy(loader);
     return status;
 }

@@ -77,6 +77,17 @@ typedef struct bench_pass_times {
     double part[BENCH_PARTS];
 } bench_pass_times;
 
+enum { BENCH_LOSSES = BENCH_ROUNDS }; /* as many as every run has */
+
+/* What the first steps found, so that one can see that others do the same work. */
+typedef struct bench_losses {
+    double of[BENCH_LOSSES]; /* mean cross-entropy of a step's images */
+    size_t count;
+} bench_losses;
+void bench_loss_add(bench_losses *losses,
+                    double loss); /* those after the first are not kept */
+json_t *bench_losses_json(const bench_losses *losses); /* a list */
+
 typedef struct bench_rig {
     vit_model *model;
     vit_run *run;
@@ -87,6 +98,7 @@ typedef struct bench_rig {
     uint64_t seed, steps;
     struct app_ranks *ranks; /* that train it together; NULL: alone, and parts are timed */
     bench_pass_times times;
+    bench_losses losses; /* INFER: of the first pass alone */
     app_pool pool;
 } bench_rig;
 
@@ -127,6 +139,7 @@ typedef struct bench_result {
     double part[BENCH_PARTS];    /* medians */
     bench_spread ceiling, share; /* share: of rounds, ceiling / pass; 0 without ceiling */
     double part_flops[BENCH_PARTS], part_ceiling[BENCH_PARTS];
+    bench_losses losses;
     bench_product products[VIT_PRODUCTS_MAX];
     size_t product_count;
 } bench_result;

@@ -178,6 +178,7 @@ base_status bench_measure(bench_result *out, const char *name, const char *subje
         status = bench_rig_check(&rig, err);
     if (status == BASE_OK)
         result_fill(out, all, ceiling);
+    out->losses = rig.losses;
     vit_ceiling_destroy(ceiling);
     bench_rig_close(&rig);
     return status;

@@ -1,6 +1,7 @@
 /* rig.c - a network on random images, pass by pass: what train does with a batch that is
  * ready, or a forward pass, and where the time of it went. */
 #include "apps/bench/internal.h"
+#include "train/train.h"
 
 #include <math.h>
 
@@ -9,6 +10,21 @@ const char *bench_part_name(size_t part)
     return part == BENCH_LOSS        ? "loss"
            : part == BENCH_OPTIMIZER ? "optimizer"
                                      : vit_part_name((vit_part)part);
+}
+
+void bench_loss_add(bench_losses *losses, double loss)
+{
+    if (losses->count < BENCH_LOSSES)
+        losses->of[losses->count++] = loss;
+}
+
+json_t *bench_losses_json(const bench_losses *losses)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < losses->count; i++)
+        json_array_append_new(list, json_real(losses->of[i]));
+    return list;
 }
 
 void bench_rig_close(bench_rig *rig)
@@ -26,12 +42,7 @@ base_status bench_rig_open(bench_rig *rig, vit_model *model, vit_mode mode,
     const train_ranks *among = ranks ? app_ranks_train(ranks) : NULL;
     const vit_config *c = vit_model_config(model);
     const size_t floats = (size_t)c->channels * (size_t)c->image * (size_t)c->image;
-    const vit_optimizer_config optimizer = {.kind = VIT_OPTIMIZER_ADAMW,
-                                            .beta1 = 0.9,
-                                            .beta2 = 0.999,
-                                            .eps = 1e-8,
-                                            .weight_decay = 0.05,
-                                            .clip = 1};
+    const vit_optimizer_config optimizer = train_recipe_defaults().optimizer;
     base_rng rng = base_rng_make((uint64_t)args->common.seed, BASE_PURPOSE_TEST,
                                  ranks ? 2 : 0, among ? among->peers.rank : 0, 0);
 
@@ -86,8 +97,9 @@ static base_status train_step(bench_rig *rig, base_error *err)
     if (status != BASE_OK)
         return status;
     routing_add(rig);
-    vit_loss_compute(VIT_LOSS_SOFTMAX, rig->d_logits, NULL, rig->logits, rig->targets,
-                     rig->batch, rig->classes, 1);
+    bench_loss_add(&rig->losses,
+                   vit_loss_compute(VIT_LOSS_SOFTMAX, rig->d_logits, NULL, rig->logits,
+                                    rig->targets, rig->batch, rig->classes, 1));
     const double loss = base_seconds();
     status = vit_run_backward(rig->run, NULL, rig->d_logits, err);
     if (status != BASE_OK)
@@ -110,9 +122,14 @@ static base_status infer_pass(bench_rig *rig, base_error *err)
                                                rig->batch, &(vit_step){0}, err);
 
     rig->times.forward += base_seconds() - started;
-    if (status == BASE_OK)
-        routing_add(rig);
-    return status;
+    if (status != BASE_OK)
+        return status;
+    routing_add(rig);
+    if (rig->losses.count == 0)
+        bench_loss_add(&rig->losses,
+                       vit_loss_compute(VIT_LOSS_SOFTMAX, NULL, NULL, rig->logits,
+                                        rig->targets, rig->batch, rig->classes, 1));
+    return BASE_OK;
 }
 
 base_status bench_rig_pass(bench_rig *rig, size_t passes, base_error *err)

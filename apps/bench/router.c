@@ -18,6 +18,7 @@ typedef struct router_setup {
 enum { STEP, SOFTMAX, RATIO, ROUTER, DISPATCH, COMBINE, COLUMNS };
 typedef struct router_result {
     double of[COLUMNS];
+    bench_losses losses;
 } router_result;
 
 /* The subject with another router: weights of the same name and shape are kept. */
@@ -122,6 +123,7 @@ static base_status setup_time(router_result *out, bench_rig *softmax, const char
         status = bench_rig_check(&own, err);
     for (size_t j = 0; j < COLUMNS && status == BASE_OK; j++)
         out->of[j] = bench_spread_of(&times[j]).median;
+    out->losses = own.losses;
     bench_rig_close(&own);
     return status;
 }
@@ -134,20 +136,21 @@ static void router_row(const bench_context *context, json_t *results, const char
 
     bench_row(
         context, results,
-        json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
-                  "case", "router", "size", subject, "router", label, "batch",
-                  (json_int_t)rig->batch, "experts", moe->experts, "k", moe->k, "step_ms",
-                  1e3 * r->of[STEP], "softmax_ms", 1e3 * r->of[SOFTMAX], "ratio",
-                  r->of[RATIO], "router_ms", 1e3 * r->of[ROUTER], "dispatch_ms",
-                  1e3 * r->of[DISPATCH], "combine_ms", 1e3 * r->of[COMBINE], "routing_ms",
-                  1e3 * routing, "share", routing / r->of[STEP]));
+        json_pack(
+            "{s:s, s:s, s:s, s:I, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}",
+            "case", "router", "size", subject, "router", label, "batch",
+            (json_int_t)rig->batch, "experts", moe->experts, "k", moe->k, "step_ms",
+            1e3 * r->of[STEP], "softmax_ms", 1e3 * r->of[SOFTMAX], "ratio", r->of[RATIO],
+            "router_ms", 1e3 * r->of[ROUTER], "dispatch_ms", 1e3 * r->of[DISPATCH],
+            "combine_ms", 1e3 * r->of[COMBINE], "routing_ms", 1e3 * routing, "share",
+            routing / r->of[STEP], "losses", bench_losses_json(&r->losses)));
 }
 
 /* Sinkhorn at p = 0.01 is too rare for a median: the mean cost is known from 0 and 1. */
 static router_result mean_of(const router_result *never, const router_result *always,
                              double p)
 {
-    router_result out;
+    router_result out = {.losses = {.count = 0}}; /* of no step */
 
     for (size_t i = 0; i < COLUMNS; i++)
         out.of[i] = (1 - p) * never->of[i] + p * always->of[i];
@@ -287,11 +290,12 @@ static base_status plan_run(void *user, json_t *results, base_error *err)
         const bench_spread t = bench_spread_of(&times);
 
         bench_row(context, results,
-                  json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:f, s:f, s:f}", "case",
+                  json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:f, s:f, s:f, s:o}", "case",
                             "sinkhorn", "tokens", (json_int_t)tokens, "experts",
                             PLAN_EXPERTS, "iterations", PLAN_ITERATIONS, "threads", 1,
                             "rounds", (json_int_t)times.count, "median_ms", 1e3 * t.median,
-                            "min_ms", 1e3 * t.low, "max_ms", 1e3 * t.high));
+                            "min_ms", 1e3 * t.low, "max_ms", 1e3 * t.high, "losses",
+                            bench_losses_json(&rig.losses)));
     }
     bench_rig_close(&rig);
     return status;

@@ -32,8 +32,9 @@ static base_status step_once(bench_rig *rig, base_error *err)
         vit_run_forward(rig->run, rig->logits, rig->images, rig->batch, &step, err);
     if (status != BASE_OK)
         return status;
-    vit_loss_compute(VIT_LOSS_SOFTMAX, rig->d_logits, NULL, rig->logits, rig->targets,
-                     rig->batch, rig->classes, step.loss_scale);
+    bench_loss_add(&rig->losses, vit_loss_compute(VIT_LOSS_SOFTMAX, rig->d_logits, NULL,
+                                                  rig->logits, rig->targets, rig->batch,
+                                                  rig->classes, step.loss_scale));
     vit_run_hand_over(rig->run, rig->optimizer);
     status = vit_run_backward(rig->run, NULL, rig->d_logits, err);
     if (status != BASE_OK)
@@ -139,7 +140,7 @@ static void row_put(const bench_context *context, const char *subject, const ben
 
     bench_row(context, context->results,
               json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, "
-                        "s:f}",
+                        "s:f, s:o}",
                         "case", "scale", "size", show_json_text(subject), "ranks",
                         (json_int_t)ranks, "nodes", (json_int_t)nodes, "batch",
                         (json_int_t)rig->batch, "parameters",
@@ -147,7 +148,7 @@ static void row_put(const bench_context *context, const char *subject, const ben
                         (json_int_t)rounds, "median_ms", 1e3 * step.median, "min_ms",
                         1e3 * step.low, "max_ms", 1e3 * step.high, "images_per_s", rate,
                         "waited_ms", 1e3 * waited, "sent_bytes", sent, "formula_bytes",
-                        formula(rig)));
+                        formula(rig), "losses", bench_losses_json(&rig->losses)));
 }
 
 /* Whether rank 0, which alone has a standard input, goes on. */

@@ -132,6 +132,7 @@ static json_t *row_json(const bench_result *r, const bench_args *args)
         show_put_text(row, "router", r->config.moe.router.name);
     }
     show_put_text(row, "recompute", recomputed[args->recompute]);
+    show_put(row, "losses", bench_losses_json(&r->losses));
     show_put(row, "parts", parts_json(r));
     if (has_ceiling(r)) {
         show_put_real(row, "ceiling_ms", 1e3 * r->ceiling.median);
