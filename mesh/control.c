@@ -128,7 +128,6 @@ static void hear_all(mesh_courier *courier, double now)
         if (bytes < BEAT_BYTES || bytes > sizeof in || from >= mesh->ranks)
             continue;
         in.bytes[bytes < sizeof in ? bytes : sizeof in - 1] = 0;
-        in.note.text[sizeof in.note.text - 1] = 0;
         hear(courier, mesh->rank_of_peer[from], &in.note, now);
     }
 }

@@ -420,23 +420,33 @@ START_TEST(a_cut_archive_is_read_as_far_as_its_members_are_whole)
 }
 END_TEST
 
-/* A header that is refused for another reason than its sum, which may have six digits, or
- * blanks in front. */
+/* A header that is refused for another reason than its sum, which may have six digits,
+ * blanks in front, or all eight places; there the kind of the member, a digit too, is
+ * next. */
 START_TEST(a_right_sum_is_not_blamed)
 {
-    for (int digits = 0; digits < 2; digits++) {
+    for (int way = 0; way < 3; way++) {
         set_header h =
             set_header_make("././@LongLink", 'L', 64 << 20); /* no name is so long */
         FILE *file = fopen(path, "wb");
         char *want = base_text("'%s': damaged tar archive at offset 0: ", path);
         data_source *source = NULL;
         base_error err = {0};
-        if (digits) {
+        if (way == 1) {
             memset(h.at, 0xff, 100);
             memset(h.at + 345, 0xff, 155);
         }
-        set_sign(&h);
-        ck_assert_int_eq(h.at[148], digits ? '2' : '0');
+        if (way == 2) {
+            h = set_header_make("a/1.png", '7', 0);
+            memset(h.at + 124, 0xff, 12); /* a size below nothing */
+        }
+        for (set_sign(&h); !memchr(h.at + 148, '7', 6); set_sign(&h))
+            h.at[500]++; /* every digit is one */
+        ck_assert_int_eq(h.at[148], way == 1 ? '2' : '0');
+        if (way == 2) { /* to the right end */
+            memmove(h.at + 150, h.at + 148, 6);
+            h.at[148] = h.at[149] = '0';
+        }
         for (size_t i = 148; h.at[i] == '0'; i++)
             h.at[i] = ' ';
         set_body(file, h.at, SET_BLOCK);
