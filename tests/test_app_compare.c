@@ -216,6 +216,62 @@ START_TEST(a_stopped_comparison_writes_checkpoints_and_goes_on)
 }
 END_TEST
 
+/* One run is trained and one has begun. */
+START_TEST(a_stopped_comparison_writes_what_is_known)
+{
+    char *out = test_path(dir, "cmp"), *trained = test_path(out, "runs/softmax/seed-1");
+    char *metrics = test_path(out, "runs/ssr/seed-1/metrics.jsonl");
+    char *results = test_path(out, "compare.json");
+    const char *const words[] = {"compare",
+                                 "--data",
+                                 data,
+                                 "--val",
+                                 data,
+                                 "--recipe",
+                                 recipe,
+                                 "--threads",
+                                 "1",
+                                 "--out",
+                                 out,
+                                 "--no-attack",
+                                 "--no-timing",
+                                 "--checkpoint",
+                                 "best",
+                                 "--routers",
+                                 "softmax,ssr",
+                                 "--seeds",
+                                 "1",
+                                 "--set",
+                                 "train.epochs=200",
+                                 NULL};
+    struct stat info = {0};
+
+    program_done(program_run(dir, TINY, trained, "--quiet", "--set", "train.epochs=200",
+                             "router.name=softmax", "train.seed=1", NULL));
+    const pid_t child = start(0, words);
+    for (int i = 0; i < 5000 && info.st_size == 0; i++) {
+        rest(0.002);
+        if (stat(metrics, &info) != 0)
+            info.st_size = 0;
+    }
+    kill(child, SIGINT);
+    const int code = finish(child);
+    char *talk = test_path(dir, "started.txt"), *text = program_text(talk);
+    ck_assert(test_exists(results));
+    if (code != 0) { /* else the second was quicker than we */
+        ck_assert_ptr_nonnull(strstr(text, "stopped with 1 of 2 runs trained, the same "));
+        ck_assert_ptr_nonnull(strstr(text, "- 1 not trained to the end yet\n"));
+        ck_assert_ptr_nonnull(strstr(text, "- 1 trained, but not measured in full yet\n"));
+    }
+    base_free(text);
+    base_free(talk);
+    base_free(results);
+    base_free(metrics);
+    base_free(trained);
+    base_free(out);
+}
+END_TEST
+
 START_TEST(a_training_that_fails_does_not_lose_the_others)
 {
     char *out = test_path(dir, "cmp");
@@ -449,6 +505,7 @@ int main(void)
     tcase_add_test(core, a_finished_run_is_taken_over);
     tcase_add_test(core, a_killed_comparison_goes_on_to_the_same_bytes);
     tcase_add_test(core, a_stopped_comparison_writes_checkpoints_and_goes_on);
+    tcase_add_test(core, a_stopped_comparison_writes_what_is_known);
     tcase_add_test(core, a_training_that_fails_does_not_lose_the_others);
     tcase_add_test(core, words_become_entries);
     tcase_add_test(core, a_setting_is_taken_whole_or_refused);
