@@ -1,4 +1,5 @@
-/* progress.c - one updating line on a terminal, a plain line now and then elsewhere.
+/* progress.c - one updating line on a terminal, a plain line now and then elsewhere;
+ * VMOE_PROGRESS in the environment: seconds before the first, 0: every step has its line.
  *     train [========>           ]  41 %  1,204 images/s  1:12 left  epoch 2/5  loss 0.4312
  * Free to change: all of it; nothing reads these lines but people. */
 #include <stdarg.h>
@@ -38,6 +39,10 @@ void app_progress_start(app_progress *p, const app_common *common, const char *w
     p->started = base_seconds();
     p->drawn = p->started;
     p->interval = p->terminal ? redraw_seconds : plain_first;
+    const char *pause = getenv("VMOE_PROGRESS");
+    double seconds = 0;
+    if (pause && base_parse_real(&seconds, pause) && seconds >= 0)
+        p->interval = seconds;
 }
 
 static void clear_line(app_progress *p)

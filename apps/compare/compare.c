@@ -80,11 +80,11 @@ static void plan_note(const app_compare *c)
     }
     app_note(
         &args->common,
-        "%-12s%zu router%s, %lld seed%s, %llu steps each: %zu of %zu runs are trained, "
+        "%-12s%zu router%s, %lld seed%s, %llu step%s each: %zu of %zu runs are trained, "
         "%zu begun",
         "compare", c->entries.count, c->entries.count > 1 ? "s" : "",
         (long long)args->seeds, args->seeds > 1 ? "s" : "", (unsigned long long)c->total,
-        finished, c->runs, begun);
+        c->total == 1 ? "" : "s", finished, c->runs, begun);
 }
 
 /* The table tells of them; the exit status, too. */
