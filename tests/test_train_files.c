@@ -4,6 +4,7 @@
 
 #include "tests/test_run.h"
 #include "tests/test_trainer.h"
+#include "tests/test_says.h"
 
 /* ---- the file that a word means ------------------------------------------------------ */
 
@@ -348,7 +349,9 @@ START_TEST(the_run_in_a_folder_is_known_by_recipe_and_data)
     test_write(ini, "[model]\nwidht = 3\n", 18);
     ck_assert_int_eq(look(&at, &found, folder, &recipe, print, print), BASE_MISMATCH);
     ck_assert_int_eq(err.status, BASE_MISMATCH);
-    ck_assert_msg(strstr(err.text, "unknown key 'model.widht'") != NULL, "%s", err.text);
+    test_says(
+        err.text,
+        "'run/recipe.ini' line 2: unknown key 'model.widht', the nearest is 'model.width'");
     train_trainer_destroy(&t);
     base_free(ini);
     base_free(folder);

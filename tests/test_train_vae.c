@@ -5,6 +5,7 @@
 
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
+#include "tests/test_says.h"
 #include "train/vae/vae.h"
 
 static char *dir, *pictures, *folder;
@@ -141,6 +142,48 @@ START_TEST(measures_are_sums_over_the_images)
     }
     train_vae_measures_free(&m);
     train_vae_close(&v);
+}
+END_TEST
+
+/* ---- loaders ------------------------------------------------------------------------- */
+
+static data_loader_config seen;
+
+static void look(void *user, data_loader_config *config)
+{
+    seen = *config;
+    config->skip_bad = *(const bool *)user;
+}
+
+/* Pixels stay 0..1 at the size of the network; an image without a label ends a measure. */
+START_TEST(loaders_are_asked_for_and_an_image_needs_a_label)
+{
+    train_vae_recipe r = small();
+    bool skip = true;
+    char *broken = test_path(pictures, "green/2.png");
+    const train_vae_options options = {.folder = folder,
+                                       .watch = {.user = &skip, .loaders = look}};
+    train_vae_measures m = {0};
+    train_vae v = {0};
+
+    r.seed = 5;
+    test_write(broken, "x", 1);
+    ck_assert_msg(train_vae_open(&v, &r, &options, &err) == BASE_OK, "%s", err.text);
+    ck_assert(seen.size == 8 && seen.resize == 8 && seen.channels == 3);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert(seen.mean[i] == 0 && seen.std[i] == 1);
+    ck_assert_uint_eq(seen.seed, 5);
+    ck_assert_int_eq(train_vae_measure(&m, &v, false, &err), BASE_FORMAT);
+    test_says(err.text, "image 6 of 'data' has no label");
+    ck_assert_ptr_null(m.table);
+    train_vae_close(&v);
+    skip = false; /* as it is: refused when it is read */
+    ck_assert_msg(train_vae_open(&v, &r, &options, &err) == BASE_OK, "%s", err.text);
+    ck_assert_int_eq(train_vae_measure(&m, &v, false, &err), BASE_FORMAT);
+    test_says(err.text, "~/green/2.png: ");
+    ck_assert_ptr_null(m.table);
+    train_vae_close(&v);
+    base_free(broken);
 }
 END_TEST
 
@@ -444,8 +487,7 @@ START_TEST(keys_are_refused_by_their_name)
     ck_assert_int_eq(train_vae_recipe_load(&r, "smoe-vae", &err), BASE_OK);
     ck_assert_str_eq(r.name, "smoe-vae");
     ck_assert_int_eq(train_vae_recipe_load(&r, "smoe-vea", &err), BASE_USAGE);
-    ck_assert_ptr_nonnull(
-        strstr(err.text, "no recipe is named 'smoe-vea', the nearest is "));
+    test_says(err.text, "no recipe is named 'smoe-vea', the nearest is 'smoe-vae'");
 }
 END_TEST
 
@@ -456,6 +498,7 @@ int main(void)
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_loop_test(core, measures_are_sums_over_the_images, 0, 3);
+    tcase_add_test(core, loaders_are_asked_for_and_an_image_needs_a_label);
     tcase_add_test(core, lines_tell_of_the_steps);
     tcase_add_test(core, too_many_gradients_that_are_not_finite_end_a_run);
     tcase_add_test(core, each_field_of_a_state_is_looked_at);

@@ -88,7 +88,6 @@ static void refuse(const bench *b, const vit_load_options *options, base_status 
 
     test_refused(vit_model_load(&model, b->path, options, &err), expected, &err, words);
     ck_assert_ptr_null(model);
-    ck_assert_msg(strstr(err.text, b->path) != NULL, "'%s' names no file", err.text);
 }
 
 static vit_model *load(const bench *b, const vit_load_options *options)
@@ -303,7 +302,8 @@ START_TEST(a_qkv_without_bias_has_a_bias_of_zero)
     vit_model_destroy(back);
     write_tensors(&b, true); /* our own files have all of them */
     refuse(&b, NULL, BASE_MISMATCH,
-           "has no tensor 'blocks.0.attn.qkv.bias', expected one of shape [384]");
+           "'x.safetensors' has no tensor 'blocks.0.attn.qkv.bias', expected one of shape "
+           "[384]");
     bench_close(&b);
 }
 END_TEST
@@ -316,7 +316,9 @@ START_TEST(a_body_without_head_gets_one)
     drop(&b, "head.weight");
     drop(&b, "head.bias");
     write_tensors(&b, false);
-    refuse(&b, NULL, BASE_MISMATCH, "no number of classes was given");
+    refuse(
+        &b, NULL, BASE_MISMATCH,
+        "'x.safetensors' has no tensor 'head.weight' and no number of classes was given");
     vit_model *back = load(&b, &(vit_load_options){.classes = 4});
     ck_assert_int_eq(vit_model_config(back)->classes, 4);
     vit_model_destroy(back);
@@ -330,14 +332,27 @@ START_TEST(relatives_of_timms_vit_are_refused)
         const char *name, *words;
         base_status status;
     } extra[] = {
-        {"dist_token", "distilled DeiT", BASE_UNSUPPORTED},
-        {"head_dist.weight", "distilled DeiT", BASE_UNSUPPORTED},
-        {"fc_norm.weight", "fc_norm", BASE_UNSUPPORTED},
-        {"blocks.0.ls3.gamma", "tensor 'blocks.0.ls3.gamma' has no place in this network",
+        {"dist_token",
+         "'x.safetensors' tensor 'dist_token' is of a distilled DeiT (two class tokens, "
+         "two heads)",
+         BASE_UNSUPPORTED},
+        {"head_dist.weight",
+         "'x.safetensors' tensor 'head_dist.weight' is of a distilled DeiT (two class "
+         "tokens, two heads)",
+         BASE_UNSUPPORTED},
+        {"fc_norm.weight",
+         "'x.safetensors' tensor 'fc_norm.weight' is a second last norm, expected one",
+         BASE_UNSUPPORTED},
+        {"blocks.0.ls3.gamma",
+         "'x.safetensors' tensor 'blocks.0.ls3.gamma' has no place in this network",
          BASE_MISMATCH},
-        {"reg_token", "'reg_token' has no place", BASE_MISMATCH},
-        {"blocks.2.norm1.weight", "has no tensor 'blocks.2.norm1.bias'", BASE_MISMATCH},
-        {"blocks.900000.norm1.weight", "'depth' is 900001, expected 1 to 64", BASE_USAGE},
+        {"reg_token", "'x.safetensors' tensor 'reg_token' has no place in this network",
+         BASE_MISMATCH},
+        {"blocks.2.norm1.weight",
+         "'x.safetensors' has no tensor 'blocks.2.norm1.bias', expected one of shape [128]",
+         BASE_MISMATCH},
+        {"blocks.900000.norm1.weight",
+         "'x.safetensors' 'depth' is 900001, expected 1 to 64", BASE_USAGE},
     };
     const vit_config config = timm_config();
 
@@ -351,16 +366,20 @@ START_TEST(relatives_of_timms_vit_are_refused)
     bench b = bench_open(&config);
     drop(&b, "cls_token"); /* five positions are no square of patches */
     write_tensors(&b, false);
-    refuse(&b, NULL, BASE_UNSUPPORTED, "'pos_embed' has 5 rows, expected a square number");
+    refuse(&b, NULL, BASE_UNSUPPORTED,
+           "'x.safetensors' tensor 'pos_embed' has 5 rows, expected a square number");
     drop(&b, "patch_embed.proj.weight");
     write_tensors(&b, false);
-    refuse(&b, NULL, BASE_MISMATCH, "neither a vmoe checkpoint nor one with timm's names");
+    refuse(&b, NULL, BASE_MISMATCH,
+           "'x.safetensors' has no tensor 'patch_embed.proj.weight': neither a vmoe "
+           "checkpoint nor one with timm's names");
     bench_close(&b);
     const vit_config narrow = test_config();
     b = bench_open(&narrow);
     write_tensors(&b, false);
-    refuse(&b, NULL, BASE_USAGE,
-           "width 8, no multiple of 64: the number of heads must be given");
+    refuse(
+        &b, NULL, BASE_USAGE,
+        "'x.safetensors' has width 8, no multiple of 64: the number of heads must be given");
     bench_close(&b);
 }
 END_TEST
@@ -400,17 +419,22 @@ START_TEST(layer_scales_are_multiplied_in)
     vit_model_destroy(back);
     b.tensor[b.count - 1].name = "blocks.2.ls2.gamma"; /* there are two blocks */
     write_tensors(&b, false);
-    refuse(&b, NULL, BASE_MISMATCH, "has no tensor 'blocks.2.norm1.weight'");
+    refuse(
+        &b, NULL, BASE_MISMATCH,
+        "'x.safetensors' has no tensor 'blocks.2.norm1.weight', expected one of shape [128]");
     b.tensor[b.count - 1].name = "blocks.1.ls2.gamma";
     b.tensor[b.count - 1].shape[0] = 64;
     write_tensors(&b, false);
-    refuse(&b, NULL, BASE_MISMATCH, "tensor 'blocks.1.ls2.gamma' has no place");
+    refuse(&b, NULL, BASE_MISMATCH,
+           "'x.safetensors' tensor 'blocks.1.ls2.gamma' has no place in this network");
     b.tensor[b.count - 1].shape[0] = 128;
     b.tensor[b.count - 1].type = "I64";
     b.tensor[b.count - 1].data = (int64_t[128]){0};
     write_tensors(&b, false);
-    refuse(&b, NULL, BASE_MISMATCH,
-           "tensor 'blocks.1.ls2.gamma' has type I64, expected F32, BF16, F16 or F64");
+    refuse(
+        &b, NULL, BASE_MISMATCH,
+        "'x.safetensors' tensor 'blocks.1.ls2.gamma' has type I64, expected F32, BF16, F16 "
+        "or F64");
     bench_close(&b);
 }
 END_TEST
@@ -450,7 +474,8 @@ START_TEST(biases_that_may_be_missing_are_zero)
             drop(&b, cases[i].name);
             write_tensors(&b, ours);
             if (!(ours ? cases[i].ours : cases[i].theirs)) {
-                snprintf(words, sizeof words, "has no tensor '%s', expected one of shape",
+                snprintf(words, sizeof words,
+                         "~'x.safetensors' has no tensor '%s', expected one of shape [",
                          cases[i].name);
                 refuse(&b, NULL, BASE_MISMATCH, words);
             } else {
@@ -499,7 +524,9 @@ START_TEST(fronts_of_all_names_are_taken_away)
             b.tensor[0].name = "cls_token"; /* not of all */
             write_tensors(&b, false);
         }
-        refuse(&b, NULL, BASE_MISMATCH, "has no tensor 'patch_embed.proj.weight'");
+        refuse(&b, NULL, BASE_MISMATCH,
+               "'x.safetensors' has no tensor 'patch_embed.proj.weight': neither a vmoe "
+               "checkpoint nor one with timm's names");
         bench_close(&b);
     }
 }
@@ -533,10 +560,11 @@ START_TEST(callers_choose_pooling_and_heads)
         ck_assert(o->mean == VIT_ORIGIN_FILE && o->image == 8 && o->classes == 3);
         vit_model_destroy(back);
         if (cases[i].from == VIT_POOL_GAP)
-            refuse(&b, &(vit_load_options){.pool = 1}, BASE_USAGE,
-                   "x.safetensors' has no class token, expected its mean over the patches");
+            refuse(
+                &b, &(vit_load_options){.pool = 1}, BASE_USAGE,
+                "'x.safetensors' has no class token, expected its mean over the patches");
         refuse(&b, &(vit_load_options){.heads = 3}, BASE_USAGE,
-               "x.safetensors' 'width' is 128, expected a multiple of heads (3)");
+               "'x.safetensors' 'width' is 128, expected a multiple of heads (3)");
         bench_close(&b);
     }
 }
@@ -628,13 +656,14 @@ START_TEST(another_shape_is_named_with_both)
     head->shape[0] = 2;
     write_tensors(&b, true);
     refuse(&b, NULL, BASE_MISMATCH,
-           "tensor 'head.weight' has shape [2, 8], expected [3, 8]");
+           "'x.safetensors' tensor 'head.weight' has shape [2, 8], expected [3, 8]");
     head->shape[0] = 3;
     head->shape[1] = 4;
     head->shape[2] = 2;
     head->rank = 3;
     write_tensors(&b, true);
-    refuse(&b, NULL, BASE_MISMATCH, "'head.weight' has shape [3, 4, 2], expected [3, 8]");
+    refuse(&b, NULL, BASE_MISMATCH,
+           "'x.safetensors' tensor 'head.weight' has shape [3, 4, 2], expected [3, 8]");
     bench_close(&b);
 }
 END_TEST
@@ -650,9 +679,9 @@ START_TEST(values_that_are_not_finite_are_named)
             vit_model_parameter_find(b.model, "blocks.1.moe.experts.fc2.bias");
         vit_model_weights(b.model)[p->offset + 3] = bad[i];
         write_tensors(&b, true);
-        refuse(
-            &b, NULL, BASE_NUMERIC,
-            "tensor 'blocks.1.moe.experts.fc2.bias' has a value that is not finite at index 3");
+        refuse(&b, NULL, BASE_NUMERIC,
+               "'x.safetensors' tensor 'blocks.1.moe.experts.fc2.bias' has a value that is "
+               "not finite at index 3");
         bench_close(&b);
     }
 }
@@ -666,18 +695,19 @@ START_TEST(missing_foreign_and_whole_number_tensors_are_named)
     append(&b, "blocks.1.extra\n", 3);
     write_tensors(&b, true);
     refuse(&b, NULL, BASE_MISMATCH,
-           "tensor 'blocks.1.extra\\x0a' has no place in this network");
+           "'x.safetensors' tensor 'blocks.1.extra\\x0a' has no place in this network");
     b.count--;
     vit_tensor *t = tensor_of(&b, "norm.weight");
     t->type = "I64";
     t->data = (int64_t[8]){0};
     write_tensors(&b, true);
-    refuse(&b, NULL, BASE_MISMATCH,
-           "'norm.weight' has type I64, expected F32, BF16, F16 or F64");
+    refuse(
+        &b, NULL, BASE_MISMATCH,
+        "'x.safetensors' tensor 'norm.weight' has type I64, expected F32, BF16, F16 or F64");
     drop(&b, "norm.weight");
     write_tensors(&b, true);
     refuse(&b, NULL, BASE_MISMATCH,
-           "has no tensor 'norm.weight', expected one of shape [8]");
+           "'x.safetensors' has no tensor 'norm.weight', expected one of shape [8]");
     bench_close(&b);
 }
 END_TEST
@@ -687,16 +717,17 @@ START_TEST(a_config_that_does_not_hold_is_refused)
     static const struct {
         const char *config, *words;
     } bad[] = {
-        {NULL, "has no metadata 'config'"},
-        {"{", "config is "},
-        {"{\"image\":8}", "config 'channels' is missing"},
+        {NULL, "'x.safetensors' has no metadata 'config'"},
+        {"{", "~'x.safetensors' config is "},
+        {"{\"image\":8}",
+         "'x.safetensors' config 'channels' is missing, expected an integer"},
         /* far more weights than the file has: refused before memory is taken */
         {"{\"image\":8192,\"channels\":3,\"patch\":1,\"width\":16384,\"depth\":64,\"heads\":2,"
          "\"mlp\":131072,\"classes\":1000000}",
-         "tensor 'cls_token' has shape [1, 1, 8], expected [1, 1, 16384]"},
+         "'x.safetensors' tensor 'cls_token' has shape [1, 1, 8], expected [1, 1, 16384]"},
         {"{\"image\":8,\"channels\":3,\"patch\":3,\"width\":8,\"depth\":2,\"heads\":2,\"mlp\":12,"
          "\"classes\":3}",
-         "'image' is 8, expected a multiple of patch (3)"},
+         "'x.safetensors' 'image' is 8, expected a multiple of patch (3)"},
     };
     const vit_config config = test_config();
     bench b = bench_open(&config);
@@ -720,7 +751,7 @@ START_TEST(a_size_that_does_not_fit_is_refused)
 
     write_tensors(&b, true);
     refuse(&b, &(vit_load_options){.image = 13}, BASE_USAGE,
-           "'image' is 13, expected a multiple");
+           "'x.safetensors' 'image' is 13, expected a multiple of patch (4)");
     bench_close(&b);
 }
 END_TEST
@@ -735,7 +766,7 @@ START_TEST(a_failed_save_leaves_nothing)
 
     must(base_folder_make(b.path, &err), &err);
     test_refused(vit_model_save(b.model, b.path, VIT_PRECISION_FP32, &err), BASE_IO, &err,
-                 "x.safetensors' is a folder");
+                 "'x.safetensors' is a folder, expected a file");
     ck_assert(!test_exists(part));
     base_free(part);
     bench_close(&b);
@@ -751,7 +782,7 @@ START_TEST(a_full_disk_is_reported)
 
     if (test_exists("/dev/full"))
         test_refused(vit_model_save(model, "/dev/full", VIT_PRECISION_FP32, &err), BASE_IO,
-                     &err, "cannot write '/dev/full'");
+                     &err, "cannot write '/dev/full': No space left on device");
     vit_model_destroy(model);
 }
 END_TEST

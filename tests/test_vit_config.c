@@ -358,23 +358,26 @@ START_TEST(impossible_combinations_are_named)
     } bad[] = {
         {offsetof(vit_config, image), 10,
          "'image' is 10, expected a multiple of patch (4)"},
-        {offsetof(vit_config, image), 0, "'image' is 0, expected 1 to"},
+        {offsetof(vit_config, image), 0, "'image' is 0, expected 1 to 8192"},
         {offsetof(vit_config, channels), 2, "'channels' is 2, expected 1 or 3"},
-        {offsetof(vit_config, patch), -4, "'patch' is -4"},
+        {offsetof(vit_config, patch), -4, "'patch' is -4, expected 1 to 8192"},
         {offsetof(vit_config, width), 9, "'width' is 9, expected a multiple of heads (2)"},
         {offsetof(vit_config, heads), 3, "'width' is 8, expected a multiple of heads (3)"},
         {offsetof(vit_config, depth), 65, "'depth' is 65, expected 1 to 64"},
         {offsetof(vit_config, depth), 1, "'moe.layers' holds block 1, expected 0 to 0"},
-        {offsetof(vit_config, mlp), 0, "'mlp' is 0"},
-        {offsetof(vit_config, classes), 0, "'classes' is 0"},
+        {offsetof(vit_config, mlp), 0, "'mlp' is 0, expected 1 to 131072"},
+        {offsetof(vit_config, classes), 0, "'classes' is 0, expected 1 to 1048576"},
         {offsetof(vit_config, crop), 7, "'crop' is 7, expected the same as image (8)"},
-        {offsetof(vit_config, resize), 7, "'resize' is 7"},
+        {offsetof(vit_config, resize), 7,
+         "'resize' is 7, expected 0 (images as they are) or 8 to 32768"},
         {offsetof(vit_config, moe.k), 5,
          "'router.k' is 5, expected 1 to the number of experts (4)"},
         {offsetof(vit_config, moe.experts), 257,
          "'router.experts' is 257, expected 1 to 256"},
-        {offsetof(vit_config, moe.capacity_multiple), 0, "'moe.capacity_multiple' is 0"},
-        {offsetof(vit_config, moe.group_images), -1, "'moe.group_images' is -1"},
+        {offsetof(vit_config, moe.capacity_multiple), 0,
+         "'moe.capacity_multiple' is 0, expected 1 to 1024"},
+        {offsetof(vit_config, moe.group_images), -1,
+         "'moe.group_images' is -1, expected 0 to 1048576"},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -395,19 +398,24 @@ START_TEST(other_impossible_settings_are_named)
     vit_config config = test_sparse_config();
 
     config.dropout = NAN;
-    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err, "'dropout' is nan");
+    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err,
+                 "'dropout' is nan, expected 0 to below 1");
     config.dropout = 1;
-    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err, "'dropout' is 1");
+    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err,
+                 "'dropout' is 1, expected 0 to below 1");
     config = test_sparse_config();
     config.std[1] = 0;
     test_refused(vit_config_check(&config, &err), BASE_USAGE, &err,
-                 "'std' of channel 1 is 0");
+                 "'std' of channel 1 is 0, expected more than 0");
     config = test_sparse_config();
     config.moe.bpr = true;
-    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err, "'moe.bpr' is on");
+    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err,
+                 "'moe.bpr' is on, expected a moe.capacity above 0");
     config = test_sparse_config();
     snprintf(config.interpolation, sizeof config.interpolation, "lanczos");
-    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err, "'lanczos'");
+    test_refused(
+        vit_config_check(&config, &err), BASE_USAGE, &err,
+        "'interpolation' is 'lanczos', expected bilinear, bicubic, area or bilinear-plain");
     config = test_sparse_config();
     snprintf(config.moe.router.name, sizeof config.moe.router.name, "nobody");
     test_refused(vit_config_check(&config, &err), BASE_USAGE, &err,
@@ -415,11 +423,15 @@ START_TEST(other_impossible_settings_are_named)
     config = test_sparse_config();
     config.moe.k = 1;
     must(vit_router_set(&config.moe.router, "gate", "renorm", &err), &err);
-    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err, "renorm");
+    test_refused(
+        vit_config_check(&config, &err), BASE_USAGE, &err,
+        "'router.gate' is renorm with router.k 1 (every gate would be 1 and the router "
+        "would learn nothing), expected auto or prob, or router.k 2 or more");
     config = test_sparse_config();
     config.width = 6;
     config.position = VIT_POSITION_SINCOS;
-    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err, "sincos");
+    test_refused(vit_config_check(&config, &err), BASE_USAGE, &err,
+                 "'width' is 6, expected a multiple of 4 from 8 on for position = sincos");
 }
 END_TEST
 
@@ -718,7 +730,7 @@ START_TEST(json_that_says_something_else_is_refused)
     vit_config config;
     char **label = NULL;
     test_refused(vit_config_from_json(&config, &label, deep, &err), BASE_FORMAT, &err,
-                 "depth");
+                 "~config is maximum parsing depth reached");
 }
 END_TEST
 

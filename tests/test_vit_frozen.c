@@ -6,6 +6,7 @@
 
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
+#include "tests/test_says.h"
 #include "vit/vit.h"
 
 typedef struct frozen_case {
@@ -187,7 +188,7 @@ START_TEST(less_is_kept_and_images_have_no_gradient)
     vit_run *run = step_of(logits, model, options);
 
     ck_assert_int_eq(vit_run_backward(run, d_images, logits, &err), BASE_USAGE);
-    ck_assert_ptr_nonnull(strstr(err.text, "frozen layers"));
+    test_says(err.text, "a run with frozen layers has no gradient of the images");
     ck_assert_uint_lt(vit_run_bytes_options(model, 64, &options),
                       vit_run_bytes(model, 64, VIT_MODE_TRAIN));
     vit_run_destroy(run);

@@ -486,11 +486,10 @@ START_TEST(an_odd_config_json_of_ours_is_refused)
     forget();
     test_write(config_path, "{\"model_type\": \"vmoe\"}", 22);
     ck_assert_int_eq(vit_model_load(&back, weights, NULL, &err), BASE_FORMAT);
-    ck_assert_msg(strstr(err.text, "key 'config' is not an object") != NULL, "%s",
-                  err.text);
+    test_says(err.text, "'hub/config.json' key 'config' is not an object");
     test_write(config_path, "{\"model_type\": \"vmoe\", \"config\": {\"width\": 8}}", 47);
     ck_assert_int_eq(vit_model_load(&back, weights, NULL, &err), BASE_FORMAT);
-    ck_assert_msg(strstr(err.text, "config.json") != NULL, "%s", err.text);
+    test_says(err.text, "~'hub/config.json' is not a JSON object: ");
     ck_assert_ptr_null(back);
     vit_model_destroy(model);
 }

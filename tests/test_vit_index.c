@@ -282,11 +282,19 @@ static void write_shard(const tensor *w, const size_t *number, size_t count, siz
     put_byte(&t, wrong == 20 ? 0xc2 : 0xc3);
     for (size_t k = 0; k < count; k++) {
         size_t here = 0;
-        snprintf(name, sizeof name, "%zu", wrong == 21 ? 9 : number[k]);
-        put_word(&t, name);
+        snprintf(name, sizeof name, "%zu", number[k]);
+        if (wrong == 34)
+            put_uint(&t, number[k]);
+        else
+            put_word(&t, wrong == 21   ? "9"
+                         : wrong == 35 ? "000000000000000000000000"
+                         : wrong == 36 ? "1"
+                         : wrong == 37 ? "-1"
+                         : wrong == 38 ? "0\n"
+                                       : name);
         for (size_t i = 0; i < w[k].count; i++)
             here += w[k].pieces[i].shard == shard;
-        put_byte(&t, 0x90 + here - (wrong == 22));
+        put_byte(&t, wrong == 32 ? 0xc0 : 0x90 + here - (wrong == 22));
         for (size_t i = 0; i < w[k].count; i++) {
             const piece *p = &w[k].pieces[i];
             float values[64];
@@ -302,7 +310,8 @@ static void write_shard(const tensor *w, const size_t *number, size_t count, siz
                                         (w[k].rank > 2 ? w[k].shape[2] : 1) +
                                     c);
             put_byte(&t, wrong == 23 ? 0x93 : 0x92);
-            put_byte(&t, 0x90 + (n + part - 1) / part);
+            n = wrong == 31 ? 0 : n;
+            put_byte(&t, wrong == 31 ? 0xc0 : 0x90 + (n + part - 1) / part);
             for (size_t from = 0; from < n; from += part) {
                 const size_t size = n - from < part ? n - from : part;
                 text array = {0}, data = {0};
@@ -417,6 +426,14 @@ START_TEST(wrong_files_are_named)
         {28, halves, "'Y' tensor 'net/w' has a chunk outside of its shape"},
         {29, halves, "'Y' tensor 'net/w' has a chunk that the index does not name"},
         {30, halves, "'Y' tensor 'net/w' has a chunk without its place"},
+        {31, halves, "'Y' tensor 'net/w' has a chunk without data"},
+        {32, halves, "'Y' tensor 'net/w' is cut off or damaged"},
+        {34, halves, "'Y' is cut off or damaged"},
+        {35, halves,
+         "'Y' holds the tensor number '00000000000000000000000', the index has 1"},
+        {36, halves, "'Y' holds the tensor number '1', the index has 1"},
+        {37, halves, "'Y' holds the tensor number '-1', the index has 1"},
+        {38, halves, "'Y' holds the tensor number '0\\x0a', the index has 1"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -200,8 +200,7 @@ static void refused(const files *f, const char *words)
     ck_assert_ptr_null(model);
     ck_assert_msg(strstr(err.text, f->folder) != NULL, "'%s' names no file", err.text);
     if (words)
-        ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'", err.text,
-                      words);
+        test_says(err.text, words);
 }
 
 START_TEST(every_cut_is_refused)
@@ -270,15 +269,26 @@ START_TEST(what_is_wrong_is_named)
         size_t count;
         const char *words;
     } cases[] = {
-        {0, "20220622", "20230101", 8, "another version than '20220622'"},
-        {0, "shard_count\x02", "shard_count\x03", 12, "cannot open"},
-        {0, "shard_count\x02", "shard_count\x01", 12, "lies in shard 1 of 1"},
-        {0, "shard_count\x02", "shard_count\xc0", 12, "'shard_count' is no count"},
-        {0, "\xa5index", "\xa5indey", 6, "has no 'index'"},
-        {0, "\x83\xabshard", "\x93\xabshard", 7, "no map of MessagePack"},
-        {0, "\xabshard", "\x2bshard", 6, "a key is no text"},
-        {1, "array_chunk_a87ca2", "array_chunk_a87ca3", 18, "holds the tensor number"},
-        {1, "float32", "float64", 7, "has another type than the index says"},
+        {0, "20220622", "20230101", 8,
+         "'trainstate.index' has another version than '20220622'"},
+        {0, "shard_count\x02", "shard_count\x03", 12,
+         "cannot open 'trainstate.data-00000-of-00003': No such file or directory"},
+        {0, "shard_count\x02", "shard_count\x01", 12,
+         "'trainstate.index' tensor 'opt_state/0/mu/Encoder/encoder_norm/bias' lies in "
+         "shard 1 of 1"},
+        {0, "shard_count\x02", "shard_count\xc0", 12,
+         "'trainstate.index' is no checkpoint index: 'shard_count' is no count of shards"},
+        {0, "\xa5index", "\xa5indey", 6,
+         "'trainstate.index' is no checkpoint index: it has no 'index'"},
+        {0, "\x83\xabshard", "\x93\xabshard", 7,
+         "'trainstate.index' is no checkpoint index: no map of MessagePack"},
+        {0, "\xabshard", "\x2bshard", 6,
+         "'trainstate.index' is no checkpoint index: a key is no text"},
+        {1, "array_chunk_a87ca2", "array_chunk_a87ca3", 18,
+         "'trainstate.data-00000-of-00002' holds the tensor number '__msgpack_array_chunk_a', the index has 127"},
+        {1, "float32", "float64", 7,
+         "'trainstate.data-00000-of-00002' tensor "
+         "'opt_state/0/mu/Encoder/encoder_norm/scale' has another type than the index says"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -290,7 +300,7 @@ START_TEST(what_is_wrong_is_named)
     }
     files f = files_copy();
     ck_assert_int_eq(remove(f.shard[1]), 0);
-    refused(&f, "data-00001-of-00002");
+    refused(&f, "cannot open 'trainstate.data-00001-of-00002': No such file or directory");
     files_remove(&f);
 }
 END_TEST
@@ -376,7 +386,8 @@ START_TEST(a_damaged_npz_is_refused_or_read)
 
         test_write(path, bytes, cut);
         ck_assert_int_ne(vit_model_load(&model, path, NULL, &err), BASE_OK);
-        ck_assert_ptr_nonnull(strstr(err.text, "x.npz"));
+        test_says(err.text,
+                  "'x.npz' is no ZIP archive, or cut off: its directory is missing");
     }
     for (size_t trial = 0; trial < 300; trial++) {
         base_error err = {0};
@@ -417,8 +428,7 @@ START_TEST(an_npz_member_whose_header_is_cut_off_is_refused)
     at[9] = 100; /* 256 of its length */
     test_write(path, bytes, size);
     ck_assert_int_eq(vit_model_load(&model, path, NULL, &err), BASE_FORMAT);
-    ck_assert_msg(strstr(err.text, "cls.npy' is cut off or damaged") != NULL, "'%s'",
-                  err.text);
+    test_says(err.text, "'x.npz' member 'params/cls.npy' is cut off or damaged");
     base_free(bytes);
     base_free(from);
     base_free(path);
@@ -432,9 +442,10 @@ START_TEST(another_shape_is_named)
         const char *member, *from, *to, *words;
     } cases[] = {
         {"LayerNorm_0/scale", "(3, 32)", "(32, 3)",
-         "LayerNorm_0/scale' has shape [32, 3], expected depth and then [32]"},
+         "'x.npz' tensor 'Encoder/encoderblock/LayerNorm_0/scale' has shape [32, 3], "
+         "expected depth and then [32]"},
         {"params/cls", "(1, 1, 32)", "(1, 32, 1)",
-         "cls' has shape [1, 32, 1], expected [1, 1, 32]"},
+         "'x.npz' tensor 'cls' has shape [1, 32, 1], expected [1, 1, 32]"},
     };
     char *from = golden_path("bigvision-scan-bf16.npz"), *bytes = NULL;
     char *folder = test_folder_make(), *path = test_path(folder, "x.npz");
@@ -451,7 +462,7 @@ START_TEST(another_shape_is_named)
         memcpy(at, cases[i].to, strlen(cases[i].to));
         test_write(path, bytes, size);
         ck_assert_int_ne(vit_model_load(&model, path, NULL, &err), BASE_OK);
-        ck_assert_msg(strstr(err.text, cases[i].words) != NULL, "'%s'", err.text);
+        test_says(err.text, cases[i].words);
         memcpy(at, cases[i].from, strlen(cases[i].from));
     }
     base_free(bytes);

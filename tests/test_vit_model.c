@@ -558,15 +558,15 @@ START_TEST(settings_change_only_where_weights_allow)
     other = config;
     other.moe.experts = 8;
     test_refused(vit_model_config_set(model, &other, &err), BASE_MISMATCH, &err,
-                 "'moe.experts'");
+                 "'moe.experts' is 4 in the network, cannot become 8");
     other = config;
     other.moe.layer[0] = true;
     test_refused(vit_model_config_set(model, &other, &err), BASE_MISMATCH, &err,
-                 "block 0 has an MLP");
+                 "block 0 has an MLP in the network, cannot have experts");
     other = config;
     other.moe.k = 5;
     test_refused(vit_model_config_set(model, &other, &err), BASE_USAGE, &err,
-                 "'router.k' is 5");
+                 "'router.k' is 5, expected 1 to the number of experts (4)");
     static const char *const two[] = {"a", "b"};
     test_refused(vit_model_labels_set(model, two, 2, &err), BASE_MISMATCH, &err,
                  "2 class names for a network of 3 classes");

@@ -315,7 +315,7 @@ START_TEST(a_folder_that_is_not_there_is_named)
     base_error err = {0};
 
     ck_assert_int_eq(vit_model_save_onnx(model, "/nowhere/at/all/x.onnx", &err), BASE_IO);
-    ck_assert_msg(strstr(err.text, "/nowhere/at/all/x.onnx"), "%s", err.text);
+    test_says(err.text, "cannot write '/nowhere/at/all/x.onnx': No such file or directory");
     vit_model_destroy(model);
 }
 END_TEST

@@ -553,9 +553,9 @@ START_TEST(a_state_of_another_shape_is_refused)
     vit_tensor_file *file = NULL;
     must(vit_tensors_open(&file, path, &err), &err);
     test_refused(vit_optimizer_restore(to, file, &err), BASE_MISMATCH, &err,
-                 "'optimizer.first' is F32 [177], expected F32 [");
+                 "tensor 'optimizer.first' is F32 [177], expected F32 [698526]");
     test_refused(vit_optimizer_restore(averaged, file, &err), BASE_MISMATCH, &err,
-                 "no tensor 'optimizer.ema'");
+                 "the state has no tensor 'optimizer.ema'");
     vit_tensors_close(file);
     vit_optimizer_destroy(averaged);
     vit_optimizer_destroy(to);

@@ -104,11 +104,11 @@ START_TEST(a_size_that_is_no_multiple_of_the_patch_is_refused)
     test_refused(vit_model_resize(&other, model, 13, &err), BASE_USAGE, &err,
                  "'image' is 13, expected a multiple of patch (4)");
     test_refused(vit_model_resize(&other, model, 0, &err), BASE_USAGE, &err,
-                 "'image' is 0");
+                 "'image' is 0, expected 1 to 8192");
     test_refused(vit_model_resize(&other, model, INT_MAX, &err), BASE_USAGE, &err,
-                 "'image' is 2147483647");
+                 "'image' is 2147483647, expected 1 to 8192");
     test_refused(vit_model_resize(&other, model, INT_MIN, &err), BASE_USAGE, &err,
-                 "'image' is -2147483648");
+                 "'image' is -2147483648, expected 1 to 8192");
     ck_assert_ptr_null(other);
     vit_model_destroy(model);
 }

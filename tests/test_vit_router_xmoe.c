@@ -2,6 +2,7 @@
  * what does not change its logits, first values, refusals. Finite differences are in
  * test_vit_router_pass.c. */
 #include "tests/test_vit_router_rig.h"
+#include "tests/test_says.h"
 
 enum { TOKENS = 3, WIDTH = 3, DIM = 2, EXPERTS = 3 };
 
@@ -239,14 +240,17 @@ static void refuse(int k, const char *options, const char *words)
     c.moe.k = k;
     c.moe.router = r.config;
     ck_assert_int_eq(r.router->check(&c, &err), BASE_USAGE);
-    ck_assert_ptr_nonnull(strstr(err.text, words));
+    test_says(err.text, words);
 }
 
 START_TEST(checks_name_the_key)
 {
-    refuse(1, "gate=renorm", "'router.gate' is renorm with router.k 1");
+    refuse(1, "gate=renorm",
+           "'router.gate' is renorm with router.k 1 (every gate would be 1 and the router "
+           "would learn nothing), expected auto, prob or sigmoid, or router.k 2 or more");
     refuse(2, "variant=code temperature=0.5",
-           "'router.temperature' is 0.5 with router.variant code");
+           "'router.temperature' is 0.5 with router.variant code, which has none, expected "
+           "auto");
 }
 END_TEST
 

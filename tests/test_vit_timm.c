@@ -127,15 +127,38 @@ static void refused_with(const char *name, const char *words)
 
 START_TEST(what_has_no_place_is_named)
 {
-    refused_with("head_dist.weight", "tensor 'head_dist.weight' is of a distilled DeiT");
-    refused_with("dist_token", "tensor 'dist_token' is of a distilled DeiT");
-    refused_with("attn_pool.latent", "'attn_pool.latent' is attention pooling");
-    refused_with("blocks.0.mlp.w12.weight", "'blocks.0.mlp.w12.weight' is a gated MLP");
-    refused_with("blocks.1.attn.rope.freqs", "'blocks.1.attn.rope.freqs' has no place");
-    refused_with("blocks.7.ls1.gamma", "'blocks.2.norm1.weight'");
-    refused_with("fc_norm.weight", "tensor 'fc_norm.weight' is a second last norm");
-    refused_with("pos_embed", "x.safetensors' tensor 'pos_embed' has shape ");
-    refused_with("blocks.0.mlp.fc1.weight", ", expected 2 dimensions");
+    refused_with(
+        "head_dist.weight",
+        "'x.safetensors' tensor 'head_dist.weight' is of a distilled DeiT (two class "
+        "tokens, two heads)");
+    refused_with(
+        "dist_token",
+        "'x.safetensors' tensor 'dist_token' is of a distilled DeiT (two class tokens, two "
+        "heads)");
+    refused_with(
+        "attn_pool.latent",
+        "'x.safetensors' tensor 'attn_pool.latent' is attention pooling, expected a class "
+        "token or the mean");
+    refused_with(
+        "blocks.0.mlp.w12.weight",
+        "'x.safetensors' tensor 'blocks.0.mlp.w12.weight' is a gated MLP (SwiGLU), "
+        "expected fc1 and fc2 with GELU");
+    refused_with(
+        "blocks.1.attn.rope.freqs",
+        "'x.safetensors' tensor 'blocks.1.attn.rope.freqs' has no place in this network");
+    refused_with(
+        "blocks.7.ls1.gamma",
+        "'x.safetensors' has no tensor 'blocks.2.norm1.weight', expected one of shape [16]");
+    refused_with(
+        "fc_norm.weight",
+        "'x.safetensors' tensor 'fc_norm.weight' is a second last norm, expected one");
+    refused_with(
+        "pos_embed",
+        "'x.safetensors' tensor 'pos_embed' has shape [16], expected 3 dimensions");
+    refused_with(
+        "blocks.0.mlp.fc1.weight",
+        "'x.safetensors' tensor 'blocks.0.mlp.fc1.weight' has shape [16], expected 2 "
+        "dimensions");
 }
 END_TEST
 
@@ -146,14 +169,20 @@ START_TEST(lists_of_shards_must_be_whole)
     static const struct {
         const char *text, *words;
     } bad[] = {
-        {"{}", "has no 'weight_map'"},
-        {"[]", "has no 'weight_map'"},
-        {"{\"weight_map\": {\"a\": 3}}", "a value that is no name"},
-        {"{\"weight_map\": {\"a\": \"none.safetensors\"}}", "cannot open"},
-        {"{\"weight_map\": {\"a\": \"../x.safetensors\"}}", "leads elsewhere"},
+        {"{}", "'m.safetensors.index.json' is no list of shards: it has no 'weight_map'"},
+        {"[]", "'m.safetensors.index.json' is no list of shards: it has no 'weight_map'"},
+        {"{\"weight_map\": {\"a\": 3}}",
+         "'m.safetensors.index.json' is no list of shards: 'weight_map' has a value that "
+         "is no name"},
+        {"{\"weight_map\": {\"a\": \"none.safetensors\"}}",
+         "cannot open 'none.safetensors': No such file or directory"},
+        {"{\"weight_map\": {\"a\": \"../x.safetensors\"}}",
+         "'m.safetensors.index.json' is no list of shards: a shard's name leads elsewhere"},
         {"{\"weight_map\": {\"a\": \"x.safetensors\"}}",
-         "'a' in 'x.safetensors', which lacks it"},
-        {"{\"weight_map\": {\"cls_token\": \"x.safetensors\"}}", "that it does not name"},
+         "'m.safetensors.index.json' has the tensor 'a' in 'x.safetensors', which lacks it"},
+        {"{\"weight_map\": {\"cls_token\": \"x.safetensors\"}}",
+         "'m.safetensors.index.json' is no list of shards: its shards hold tensors that it "
+         "does not name"},
     };
     char *from = path_of("token", "model.safetensors"), *bytes = NULL;
     char *folder = test_folder_make(),

@@ -141,11 +141,11 @@ START_TEST(what_cannot_be_upcycled_is_refused)
                  &err, "'moe.layers' names no block, expected at least one");
     moe.layer[5] = true;
     test_refused(vit_model_upcycle(&out, dense, &moe, 1, &err), BASE_USAGE, &err,
-                 "block 5");
+                 "'moe.layers' holds block 5, expected 0 to 1");
     moe = sparse_config.moe;
     moe.k = 9;
     test_refused(vit_model_upcycle(&out, dense, &moe, 1, &err), BASE_USAGE, &err,
-                 "'router.k' is 9");
+                 "'router.k' is 9, expected 1 to the number of experts (4)");
     ck_assert_ptr_null(out);
     vit_model_destroy(sparse);
     vit_model_destroy(dense);

@@ -427,12 +427,15 @@ static base_status take_shard(checkpoint *c, const char *path, size_t shard,
             marked = vit_pack_take(&list, &from, VIT_PACK_BOOL) && list.number == 1;
             continue;
         }
-        if (key.size < sizeof digits)
-            memcpy(digits, key.bytes, key.size);
-        if (!base_parse_int(&number, digits) || number < 0 || (size_t)number >= c->count)
+        const size_t shown = key.size < sizeof digits ? key.size : sizeof digits - 1;
+        memcpy(digits, key.bytes, shown);
+        if (shown < key.size || !base_parse_int(&number, digits) || number < 0 ||
+            (size_t)number >= c->count) {
+            char quoted[96];
             return base_fail(c->err, BASE_FORMAT,
                              "'%s' holds the tensor number '%s', the index has %zu", path,
-                             digits, c->count);
+                             base_quote(quoted, sizeof quoted, digits), c->count);
+        }
         leaf *l = &c->leaf[number];
         if (!vit_pack_take(&list, &from, VIT_PACK_ARRAY))
             return odd_chunk(c, path, l, "is cut off or damaged");
