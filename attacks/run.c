@@ -186,7 +186,7 @@ static void describe(attack_entry *entry, const attack_run *run, const attack_ta
         snprintf(result->note, sizeof result->note,
                  "%s in place of %s: %zu classes are too few", result->loss,
                  attack_loss_name(asked.loss), run->target.classes);
-    else if (asked.aim == ATTACK_AIM_RANKS && asked.targets > task->plan.targets)
+    else if (asked.targets > task->plan.targets)
         snprintf(result->note, sizeof result->note,
                  "%zu targets in place of %zu: %zu classes", task->plan.targets,
                  asked.targets, run->target.classes);

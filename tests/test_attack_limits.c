@@ -92,6 +92,17 @@ START_TEST(budgets_out_of_range_are_refused)
     config.norm = ATTACK_NORM_L1;
     config.eps = 17;
     refused(&config, N, BASE_USAGE, "eps is 17, expected 0 to 16 in l1");
+    config.norm = ATTACK_NORM_LINF;
+    config.eps = 255;
+    refused(&config, N, BASE_USAGE,
+            "eps is 255, but pixels lie in 0..1: did you mean 255/255?");
+    for (int norm = 0; norm < 3; norm++) { /* as far as there is room */
+        attack_run *run = NULL;
+        config.norm = (attack_norm)norm;
+        config.eps = (double[]){1, 4, 16}[norm];
+        ck_assert_int_eq(create(&run, &config, N), BASE_OK);
+        attack_run_destroy(run);
+    }
 }
 END_TEST
 
@@ -100,6 +111,8 @@ START_TEST(no_images_are_refused)
     const attack_config config = attack_config_defaults();
 
     refused(&config, 0, BASE_USAGE, "there are no images to attack");
+    refused(&config, (size_t)UINT32_MAX + 1, BASE_USAGE, /* samples have 32 bits */
+            "4294967296 images of 1 x 4 x 4, 5 at a time");
 }
 END_TEST
 
@@ -169,6 +182,10 @@ END_TEST
  * fewer. */
 START_TEST(few_classes_fall_back_and_say_so)
 {
+    static const char *const notes[] = {
+        "margin-target in place of dlr-target: 2 classes are too few",
+        "margin-target in place of dlr-target: 3 classes are too few",
+        "3 targets in place of 9: 4 classes"};
     attack_config config = attack_config_defaults();
 
     config.eps = 0.05;
@@ -181,8 +198,10 @@ START_TEST(few_classes_fall_back_and_say_so)
         ck_assert_str_eq(dlr->loss, classes < 3 ? "margin" : "dlr");
         ck_assert_str_eq(t->loss, classes < 4 ? "margin-target" : "dlr-target");
         ck_assert_uint_eq(t->restarts, classes - 1);
-        ck_assert_int_eq(dlr->note[0] != 0, classes < 3);
-        ck_assert(t->note[0] != 0);
+        ck_assert_str_eq(attack_run_result(run, 0)->note, "");
+        ck_assert_str_eq(
+            dlr->note, classes < 3 ? "margin in place of dlr: 2 classes are too few" : "");
+        ck_assert_str_eq(t->note, notes[classes - 2]);
         ck_assert_uint_lt(attack_run_robust(run), N);
         attack_run_destroy(run);
     }
@@ -406,6 +425,56 @@ START_TEST(square_starts_from_nothing_whoever_was_there)
 }
 END_TEST
 
+/* What stands in a result before it has run: rounds, and the axis of the curve, whose
+ * points are all steps or 64 of them. */
+START_TEST(a_result_says_what_is_to_come)
+{
+    static const struct {
+        const char *spec, *name, *loss;
+        size_t steps, rounds, by_restart;
+        const char *note;
+    } cases[] = {
+        {"fgsm", "fgsm", "ce", 1, 1, 1, ""},
+        {"noise:draws=5", "noise", "margin", 4, 1, 1, ""},
+        {"pgd:steps=62,loss=margin", "pgd", "margin", 62, 1, 1, ""},
+        {"pgd:steps=63,restarts=63", "pgd", "ce", 63, 63, 63, ""},
+        {"pgd:steps=64,restarts=64,aim=next", "pgd", "ce-target", 64, 64, 64, ""},
+        {"pgd:steps=65,restarts=65", "pgd", "ce", 65, 65, 64, ""},
+        {"pgd:steps=1000,restarts=33,targets=4", "pgd", "ce-target", 1000, 132, 64, ""},
+        {"pgd:targets=5,restarts=2", "pgd", "ce-target", 20, 8, 8,
+         "4 targets in place of 5: 5 classes"},
+        {"apgd-t:restarts=2", "apgd-t", "dlr-target", 100, 8, 8,
+         "4 targets in place of 9: 5 classes"},
+    };
+    const attack_config config = attack_config_defaults();
+
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        attack_run *run = NULL;
+        ck_assert_int_eq(create(&run, &config, N), BASE_OK);
+        ck_assert_int_eq(attack_run_add(run, cases[c].spec, &err), BASE_OK);
+        const attack_result *r = attack_run_result(run, 0);
+        const size_t steps = cases[c].steps, points = steps < 64 ? steps + 1 : 64;
+        ck_assert_str_eq(r->spec, cases[c].spec);
+        ck_assert_str_eq(r->name, cases[c].name);
+        ck_assert_str_eq(r->loss, cases[c].loss);
+        ck_assert_str_eq(r->note, cases[c].note);
+        ck_assert_uint_eq(r->restarts, cases[c].rounds);
+        ck_assert_uint_eq(r->by_restart_count, cases[c].by_restart);
+        ck_assert_uint_eq(r->curve_count, points);
+        for (size_t i = 0; i < points; i++) {
+            ck_assert_uint_eq(r->curve_step[i], steps < 64 ? i : i * steps / 63);
+            ck_assert(isnan(r->curve[i]));
+        }
+        ck_assert(!r->complete && r->evaluated == 0 && r->seconds == 0);
+        ck_assert(isnan(r->median_norm) && isnan(r->max_norm) && isnan(r->minimal_norm));
+        ck_assert(isnan(r->queries_median) && isnan(r->draw_accuracy));
+        ck_assert(isnan(r->late_rise));
+        ck_assert_ptr_null(attack_run_result(run, 1));
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
 START_TEST(rounds_have_a_limit)
 {
     attack_config config = attack_config_defaults();
@@ -418,6 +487,14 @@ START_TEST(rounds_have_a_limit)
         run, "pgd fab-t:restarts=1000,targets=79",
         "attack 'fab-t:restarts=1000,targets=79' has 79000 rounds, expected at most "
         "65535");
+    attack_run_destroy(run);
+    net.classes = 257; /* it is not asked */
+    ck_assert_int_eq(create(&run, &config, N), BASE_OK);
+    add_refused(run, "fab-t:restarts=256,targets=256",
+                "attack 'fab-t:restarts=256,targets=256' has 65536 rounds, expected at "
+                "most 65535");
+    ck_assert_int_eq(attack_run_add(run, "fab-t:restarts=257,targets=255", &err), BASE_OK);
+    ck_assert_uint_eq(attack_run_result(run, 0)->restarts, 65535);
     attack_run_destroy(run);
 }
 END_TEST
@@ -501,6 +578,7 @@ int main(void)
     tcase_add_test(limits, a_success_that_does_not_repeat_does_not_count);
     tcase_add_test(limits, means_over_evaluations_steady_a_random_model);
     tcase_add_test(specs, specs_that_mean_nothing_are_refused_with_the_nearest);
+    tcase_add_test(specs, a_result_says_what_is_to_come);
     tcase_add_test(specs, rounds_have_a_limit);
     tcase_add_test(specs, square_starts_from_nothing_whoever_was_there);
     tcase_add_test(specs, lists_are_checked_before_there_is_a_run);
