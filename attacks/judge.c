@@ -50,19 +50,19 @@ static void break_sample(attack_run *run, size_t entry, size_t round, size_t row
     const double norm = attack_distance(example, run->images + i * run->count, run->count,
                                         run->config.norm);
 
+    /* A later round of a search for the smallest norm may better its own. */
+    const bool better = !trial->broken || norm < (double)trial->norm;
     if (!trial->broken)
         trial->broken_round = (uint16_t)round;
     trial->broken = 1;
-    trial->norm = (float)norm;
-    const int32_t prediction = attack_predict(logits, classes);
-    trial->targeted = pending->target >= 0 && prediction == pending->target;
     run->entries[entry].broke[i] = 1;
-    /* The first attack to break a sample owns its example; a later round of a search for
-     * the smallest norm may better it. */
-    const bool better =
-        sample->broken && sample->attack == (int)entry && norm < (double)sample->norm;
-    if (sample->broken && !better)
+    if (!better)
         return;
+    const int32_t prediction = attack_predict(logits, classes);
+    trial->norm = (float)norm;
+    trial->targeted = pending->target >= 0 && prediction == pending->target;
+    if (sample->broken && sample->attack != (int)entry)
+        return; /* the first attack to break a sample owns its example */
     sample->broken = true;
     sample->attack = (int)entry;
     sample->restart = (int)round;
@@ -245,7 +245,7 @@ static double late_rise(const attack_result *result, unsigned flags)
     const size_t count = result->curve_count;
     size_t first = 0;
 
-    if (count < 5 || (flags & (ATTACK_MINIMAL | ATTACK_ALL_STEPS)))
+    if (flags & (ATTACK_MINIMAL | ATTACK_ALL_STEPS))
         return NAN;
     while (first + 1 < count && !(result->curve[first] > -CURVE_LIMIT))
         first++;

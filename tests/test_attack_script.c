@@ -1,6 +1,8 @@
 /* test_attack_script.c - a run on a model whose answers are written down: every figure of
  * it, of its attacks and of its samples by hand. What is asked of the model and what ends
  * a run: test_attack_script_asked.c. */
+#include "attacks/attacks_internal.h"
+
 #include "tests/test_attack_script.h"
 #include "tests/test_run.h"
 
@@ -208,6 +210,7 @@ START_TEST(all_steps_keep_the_strongest)
     ck_assert_double_eq(r->grad_evals, 6 * 3 + 3);
     ck_assert_double_eq(r->queries_median, 4);
     ck_assert(isnan(r->draw_accuracy));
+    ck_assert(isnan(r->late_rise)); /* too few steps for a last quarter */
     curve_is(r, 4,
              (double[]){-3 - 3 - 1 - 2 - 2 + 2, -2 - 2 - 1 + 1 - 2 + 2,
                         -1 - 2 - 1 + 1 - 2 + 4, +1 - 1 - 1 + 2 - 2 + 4});
@@ -277,6 +280,142 @@ START_TEST(the_second_attack_sees_what_is_left)
 }
 END_TEST
 
+/* ---- searches for the smallest norm -------------------------------------------------- */
+
+enum { SOUGHT = 6, ROUNDS = 3, SOUGHT_SPECS = 2 };
+
+/* How far from each image a round looks, at one point: all of them are wrong but the image
+ * itself. The budget is a quarter. The second attack looks half as far, and not at all
+ * at the third image. */
+static const float looks[SOUGHT][ROUNDS] = {
+    {0.5f, 0.1875f, 0.125f},        /* first too far, then nearer and nearer */
+    {0.15625f, 0.1875f, 0},         /* nearest at first */
+    {0.25f, 0.5f, 0.3125f},         /* at the border of the budget */
+    {0.203125f, 0.0625f, 0.03125f}, /* not confirmed at first */
+    {0.5f, 0.375f, 0.4375f},        /* always too far */
+    {0, 0, 0}};                     /* never wrong */
+static size_t doubts;
+
+static attack_want look_begin(attack_lane *lane)
+{
+    const bool second = strcmp(lane->task->spec->text, "fab:restarts=3") != 0;
+    const float far = looks[lane->index][lane->restart];
+
+    memcpy(lane->point, lane->x, PIXELS * sizeof *lane->point);
+    lane->point[0] += !second ? far : lane->index == 2 ? 0 : far / 2;
+    return ATTACK_WANT_LOGITS;
+}
+
+static attack_want look_next(attack_lane *lane)
+{
+    (void)lane;
+    return ATTACK_WANT_NO_MORE;
+}
+
+static base_status wrong_elsewhere(void *user, float *logits, const float *x, size_t count,
+                                   base_error *err)
+{
+    (void)user, (void)err;
+    for (size_t i = 0; i < count; i++) {
+        bool moved = x[i * PIXELS] != 0.25f;
+        if (x[i * PIXELS] == 0.25f + looks[3][0])
+            moved = doubts++ % 2 == 0;
+        logits[2 * i] = !moved;
+        logits[2 * i + 1] = moved;
+    }
+    return BASE_OK;
+}
+
+static void sought_is(const attack_run *run, size_t i, int attack, int restart, float norm)
+{
+    const attack_sample s = attack_run_sample(run, i);
+
+    ck_assert_msg(s.broken == (attack >= 0) && s.attack == attack && s.restart == restart,
+                  "image %zu: %d, %d", i, s.attack, s.restart);
+    ck_assert_msg(s.norm == norm, "image %zu: %g", i, (double)s.norm);
+    ck_assert(attack_run_adversarial(run)[i * PIXELS] == 0.25f + norm);
+    ck_assert(s.prediction == (attack >= 0) && s.margin == (attack >= 0 ? -1 : 1));
+}
+
+typedef struct sought {
+    size_t broken, robust, after, by_restart[ROUNDS], minimal_count;
+    double median, max, minimal, evaluations, queries;
+} sought;
+
+static void sought_result_is(const attack_run *run, size_t attack, sought want)
+{
+    const attack_result *r = attack_run_result(run, attack);
+
+    ck_assert_uint_eq(r->broken, want.broken);
+    ck_assert_uint_eq(r->robust, want.robust);
+    ck_assert_uint_eq(r->robust_u8, want.robust);
+    ck_assert_uint_eq(r->robust_after, want.after);
+    ck_assert_uint_eq(r->robust_after_u8, want.after);
+    ck_assert_uint_eq(r->unconfirmed, 0); /* it was broken later */
+    ck_assert_uint_eq(r->by_restart_count, ROUNDS);
+    ck_assert_mem_eq(r->by_restart, want.by_restart, sizeof want.by_restart);
+    ck_assert_double_eq(r->median_norm, want.median);
+    ck_assert_double_eq(r->max_norm, want.max);
+    ck_assert_uint_eq(r->minimal_count, want.minimal_count);
+    ck_assert_double_eq(r->minimal_norm, want.minimal);
+    ck_assert_double_eq(r->forward_evals, want.evaluations);
+    ck_assert_double_eq(r->queries_median, want.queries);
+    ck_assert(isnan(r->late_rise) && r->grad_evals == 0 && r->targeted == 0);
+}
+
+/* The smallest of all rounds counts, in the example and in every figure; with an early stop
+ * the first within the budget. Two attacks one by one: the second is nearer, but the
+ * example is the first one's. */
+START_TEST(the_smallest_norm_of_all_rounds_counts)
+{
+    const bool early = _i % 2;
+    const attack_target target = script_target(4, wrong_elsewhere);
+    attack_config config = script_config();
+    attack_method method[SOUGHT_SPECS];
+    attack_run *run = NULL;
+    base_error err = {0};
+
+    write_script();
+    doubts = 0;
+    for (size_t i = 0; i < SOUGHT; i++)
+        images[i * PIXELS] = 0.25f;
+    config.eps = 0.25;
+    config.early_stop = early;
+    config.fixed_batch = _i / 2;
+    config.mode = ATTACK_MODE_INDIVIDUAL;
+    ck_assert_int_eq(
+        attack_run_create(&run, &target, &config, images, labels, SOUGHT, &err), BASE_OK);
+    ck_assert_int_eq(attack_run_add(run, "fab:restarts=3 fab:restarts=3,steps=7", &err),
+                     BASE_OK);
+    for (size_t a = 0; a < SOUGHT_SPECS; a++) {
+        method[a] = *run->entries[a].spec.method;
+        method[a].begin = look_begin;
+        method[a].next = look_next;
+        run->entries[a].spec.method = &method[a];
+    }
+    ck_assert_msg(attack_run_go(run, &err) == BASE_OK, "%s", err.text);
+    sought_is(run, 0, 0, early ? 1 : 2, early ? 0.1875f : 0.125f);
+    sought_is(run, 1, 0, 0, 0.15625f);
+    sought_is(run, 2, 0, 0, 0.25f);
+    sought_is(run, 3, 0, early ? 1 : 2, early ? 0.0625f : 0.03125f);
+    sought_is(run, 4, 1, early ? 0 : 1, early ? 0.25f : 0.1875f);
+    sought_is(run, 5, -1, -1, 0);
+    if (early) {
+        sought_result_is(run, 0,
+                         (sought){4, 2, 2, {2, 4, 4}, 5, 0.171875, 0.25, 0.1875, 12, 1.5});
+        sought_result_is(
+            run, 1, (sought){4, 2, 1, {4, 4, 4}, 4, 0.17578125, 0.25, 0.17578125, 10, 1});
+    } else {
+        sought_result_is(run, 0,
+                         (sought){4, 2, 2, {2, 4, 4}, 5, 0.140625, 0.25, 0.15625, 18, 3});
+        sought_result_is(
+            run, 1, (sought){4, 2, 1, {4, 4, 4}, 4, 0.0703125, 0.1875, 0.0703125, 18, 3});
+    }
+    ck_assert(isnan(attack_run_budget_used(run))); /* no try of the last one is kept */
+    attack_run_destroy(run);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("attack_script");
@@ -286,6 +425,7 @@ int main(void)
     tcase_add_loop_test(core, draws_are_counted_one_by_one, 0, 6);
     tcase_add_loop_test(core, all_steps_keep_the_strongest, 0, 6);
     tcase_add_test(core, the_second_attack_sees_what_is_left);
+    tcase_add_loop_test(core, the_smallest_norm_of_all_rounds_counts, 0, 4);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }
