@@ -22,6 +22,47 @@ static void close_rig(void)
     test_corrupt_close(&rig);
 }
 
+/* ---- scratch memory ------------------------------------------------------------------ */
+
+/* Pieces are aligned, no two share a byte, and what was taken after a mark is taken again. */
+START_TEST(scratch_is_taken_back_to_a_mark)
+{
+    enum { PIECES = 40 };
+    corrupt_job job = test_corrupt_job(&rig, 5);
+    unsigned char *piece[PIECES] = {NULL};
+    size_t bytes[PIECES], mark[PIECES];
+
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < PIECES; i++) {
+            bytes[i] = 1 + i * i * (i % 5) * (i % 7 == 3 ? 40 : 1);
+            mark[i] = corrupt_scratch_mark(&job);
+            unsigned char *at = corrupt_scratch(&job, bytes[i], 1, NULL);
+            ck_assert_ptr_nonnull(at);
+            ck_assert_uint_eq((uintptr_t)at % 64, 0);
+            ck_assert_msg(round == 0 || at == piece[i], "piece %zu of round %d", i, round);
+            piece[i] = at;
+            memset(at, (int)i + 1, bytes[i]);
+            if (i % 3 == 2) { /* the last two once more */
+                corrupt_scratch_rewind(&job, mark[i - 1]);
+                ck_assert_uint_eq(corrupt_scratch_mark(&job), mark[i - 1]);
+                ck_assert_ptr_eq(corrupt_scratch(&job, bytes[i - 1], 1, NULL),
+                                 piece[i - 1]);
+                ck_assert_ptr_eq(corrupt_scratch(&job, 1, bytes[i], NULL), piece[i]);
+            }
+        }
+        size_t lost = 0;
+        for (size_t i = 0; i < PIECES; i++)
+            for (size_t k = 0; k < bytes[i]; k++)
+                lost += piece[i][k] != i + 1;
+        ck_assert_uint_eq(lost, 0);
+        corrupt_scratch_rewind(&job, mark[0]);
+    }
+    ck_assert_uint_eq(mark[0], 0);
+    ck_assert_ptr_null(corrupt_scratch(&job, SIZE_MAX / 2, 3, &rig.err));
+    ck_assert_str_eq(rig.err.text, "no memory to corrupt an image of 1 x 1");
+}
+END_TEST
+
 /* ---- filters ------------------------------------------------------------------------- */
 
 static double plain_tap(int i, double sigma, int radius)
@@ -421,6 +462,7 @@ int main(void)
     Suite *suite = suite_create("corrupt blocks");
     TCase *core = test_case("Core");
     tcase_add_checked_fixture(core, open_rig, close_rig);
+    tcase_add_test(core, scratch_is_taken_back_to_a_mark);
     tcase_add_test(core, a_filtered_plane_is_the_sum_of_its_definition);
     tcase_add_test(core, filtered_bytes_are_cut_not_rounded);
     tcase_add_test(core, zooms_of_224_are_the_published_ones);
