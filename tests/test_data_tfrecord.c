@@ -627,10 +627,12 @@ START_TEST(labels_follow_their_rules)
 }
 END_TEST
 
-START_TEST(labels_of_two_kinds_are_refused)
+START_TEST(labels_of_two_kinds_or_none_are_refused)
 {
     static const label_case mixed = {.text = "1 'cat 2 'dog 'ant"};
+    static const label_case below = {.text = "-3 -2"};
     const data_source_options key = {.label_key = "kind", .allow_unlabelled = true};
+    char *none = base_text("'%s' has no sample with a label", path);
     char *want =
         base_text("'%s': 2 labels are numbers and 3 are text, expected one kind", path);
     data_source *source = NULL;
@@ -640,6 +642,11 @@ START_TEST(labels_of_two_kinds_are_refused)
     ck_assert_int_eq(data_source_open(&source, path, NULL, &err), BASE_FORMAT);
     ck_assert_str_eq(err.text, want);
     base_free(want);
+    add_labels(&below);
+    ck_assert_int_eq(data_source_open(&source, path, NULL, &err), BASE_FORMAT);
+    ck_assert_str_eq(err.text, none);
+    base_free(none);
+    add_labels(&mixed);
     ck_assert_int_eq(data_source_open(&source, path, &key, &err), BASE_FORMAT);
     want = base_text("'%s': no label in 5 records: looked for kind; the first has the "
                      "features image, label; --label-key KEY names another",
@@ -797,7 +804,7 @@ int main(void)
     tcase_add_test(core, labels_follow_their_rules);
     tcase_add_test(core, names_of_shards_tell_their_part);
     tcase_add_test(core, records_are_numbered_in_their_file);
-    tcase_add_test(limits, labels_of_two_kinds_are_refused);
+    tcase_add_test(limits, labels_of_two_kinds_or_none_are_refused);
     tcase_add_test(limits, messages_are_read_whole_or_refused);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);

@@ -92,6 +92,23 @@ START_TEST(loss_free_has_the_golden_gates_and_gradient)
 }
 END_TEST
 
+/* Scores that are 0 in f64 share a token evenly, with the gradient of the limit. */
+START_TEST(loss_free_gates_of_scores_that_vanish_are_equal)
+{
+    const vit_route_size size = {.tokens = 1, .experts = 3, .k = 2};
+    const double z[3] = {-1e4, -1e4, -1e4}, d_gate[2] = {1, 2}, want[3] = {0.25, 0, -0.25};
+    const uint16_t expert[2] = {2, 0};
+    double gate[2], d_z[3];
+
+    vit_route_gates_sigmoid_renorm(gate, z, expert, &size);
+    vit_route_gates_sigmoid_renorm_backward(d_z, z, gate, d_gate, expert, &size);
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_double_eq(gate[i], 0.5);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_double_eq(d_z[i], want[i]);
+}
+END_TEST
+
 START_TEST(the_loss_free_pass_is_golden_and_moves_against_the_load)
 {
     rig r;
@@ -458,6 +475,7 @@ int main(void)
     TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
 
     tcase_add_test(core, loss_free_has_the_golden_gates_and_gradient);
+    tcase_add_test(core, loss_free_gates_of_scores_that_vanish_are_equal);
     tcase_add_test(core, the_loss_free_pass_is_golden_and_moves_against_the_load);
     tcase_add_test(core, the_bias_stands_still_at_the_end);
     tcase_add_test(core, without_step_and_bias_it_is_plain_top_k);
