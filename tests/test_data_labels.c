@@ -240,6 +240,54 @@ START_TEST(numbers_are_labels)
 }
 END_TEST
 
+/* A number that is no class is told as it stands in the file, as far as a record can hold
+ * it. */
+START_TEST(labels_out_of_range_are_told_to_the_last)
+{
+    static const struct {
+        int64_t n;
+        const char *text;
+    } cases[] = {{-1, "-1"},
+                 {-2, "-2"},
+                 {0, "0"},
+                 {7, "7"},
+                 {70000, "70000"},
+                 {DATA_LABEL_MOST - 1, "1073741820"},
+                 {DATA_LABEL_MOST, "1073741821 or more"},
+                 {DATA_LABEL_MOST + 1, "1073741821 or more"},
+                 {INT64_MAX, "1073741821 or more"},
+                 {-DATA_LABEL_MOST + 1, "-1073741820"},
+                 {-DATA_LABEL_MOST, "-1073741821 or less"},
+                 {-DATA_LABEL_MOST - 1, "-1073741821 or less"},
+                 {INT64_MIN + 1, "-1073741821 or less"},
+                 {INT64_MIN, ": no whole number"}};
+
+    set_name_file(root, "a/1.png");
+    data_source *source =
+        set_open(root, &(data_source_options){.allow_single_class = true});
+    data_record *record = data_index_at(&source->index, 0);
+    record->size = data_size_unreadable(DATA_LABEL_RANGE);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char *buffer = NULL;
+        size_t room = 0, size = 0;
+        base_error err = {0};
+        char want[64];
+
+        record->label = data_label_refused(cases[i].n);
+        ck_assert_int_lt(record->label, -1);
+        ck_assert_int_eq(data_source_label(source, 0), -1);
+        ck_assert_uint_eq(data_source_bytes(source, 0), 0);
+        ck_assert_int_eq(data_source_read(source, 0, &buffer, &room, &size, &err),
+                         BASE_FORMAT);
+        snprintf(want, sizeof want, "label out of range%s%s",
+                 cases[i].text[0] == ':' ? "" : " ", cases[i].text);
+        ck_assert_str_eq(err.text, want);
+        ck_assert_ptr_null(buffer);
+    }
+    data_source_close(source);
+}
+END_TEST
+
 START_TEST(a_given_list_decides_the_labels)
 {
     static const char *const list[] = {"dog", "cat", "bird"};
@@ -326,6 +374,7 @@ int main(void)
     tcase_add_test(core, wordnet_ids_keep_their_global_labels_for_1000_outputs);
     tcase_add_test(core, imagenet_has_its_thousand_names);
     tcase_add_test(core, numbers_are_labels);
+    tcase_add_test(core, labels_out_of_range_are_told_to_the_last);
     tcase_add_test(core, a_given_list_decides_the_labels);
     tcase_add_test(core, a_list_may_spell_what_is_no_utf8);
     tcase_add_test(core, numbers_are_places_in_a_given_list);
