@@ -9,7 +9,7 @@
 /* ---- what is asked of the model ------------------------------------------------------ */
 
 /* All classes alike: who is aimed at stands in the gradient that is asked for. */
-static size_t aimed[8], aims_asked;
+static size_t aimed[8], aims_asked, aim_label;
 
 static base_status all_alike(void *user, float *logits, const float *x, size_t count,
                              base_error *err)
@@ -26,7 +26,7 @@ static base_status aim_seen(void *user, float *d_images, const float *d_logits,
     (void)user, (void)err;
     ck_assert_uint_lt(aims_asked, 8);
     for (size_t c = 0; c < 4; c++) {
-        const float want = c == 0 ? -1.0f : 0;
+        const float want = c == aim_label ? -1.0f : 0;
 
         if (d_logits[c] > 0)
             aimed[aims_asked] = c;
@@ -53,6 +53,7 @@ START_TEST(among_equals_the_lowest_class_comes_first)
 
     target.classes = 4;
     target.gradient = aim_seen;
+    aim_label = 0;
     write_script();
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         attack_run *run = NULL;
@@ -67,6 +68,53 @@ START_TEST(among_equals_the_lowest_class_comes_first)
             ck_assert_uint_eq(aimed[i], cases[c].aim[i]);
         attack_run_destroy(run);
     }
+}
+END_TEST
+
+/* Whatever the label: behind the last class comes the first, and nobody aims at the label
+ * itself. By chance it is one of the others, by the stream of its sample. */
+START_TEST(aims_go_round_the_label)
+{
+    static const struct {
+        const char *spec;
+        size_t aim[4]; /* by label */
+    } cases[] = {{"pgd:steps=1,loss=margin,aim=next", {1, 2, 3, 0}},
+                 {"pgd:steps=1,loss=margin,aim=second", {1, 0, 0, 0}},
+                 {"pgd:steps=1,loss=margin,aim=least", {3, 3, 3, 2}},
+                 {"pgd:steps=1,loss=margin,aim=random", {0}}};
+    enum { SAMPLES_DRAWN = 30 };
+    attack_target target = script_target(1, all_alike);
+    attack_config config = attack_config_defaults();
+
+    target.classes = 4;
+    target.gradient = aim_seen;
+    config.seed = 3;
+    write_script();
+    for (size_t c = 0; c < 4; c++)
+        for (uint32_t k = 0; k < (c == 3 ? SAMPLES_DRAWN : 4); k++) {
+            const int32_t label = (int32_t)(k % 4);
+            attack_run *run = NULL;
+
+            aim_label = (size_t)label;
+            aims_asked = 0;
+            config.samples = &k;
+            ck_assert_int_eq(
+                attack_run_create(&run, &target, &config, images, &label, 1, NULL),
+                BASE_OK);
+            ck_assert_int_eq(attack_run_add(run, cases[c].spec, NULL), BASE_OK);
+            run->clean_done = true; /* right, by what stands in it */
+            run->samples[0].right = true;
+            ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+            ck_assert_uint_ge(aims_asked, 1);
+            const attack_task task = attack_task_make(run, &run->entries[0].spec);
+            const attack_lane lane = {.task = &task, .sample = k};
+            base_rng rng = attack_lane_rng(&lane, UINT64_MAX);
+            ck_assert_uint_eq(aimed[0],
+                              c < 3 ? cases[c].aim[label]
+                                    : (aim_label + 1 + base_rng_below(&rng, 3)) % 4);
+            attack_run_destroy(run);
+        }
+    aim_label = 0;
 }
 END_TEST
 
@@ -127,6 +175,59 @@ START_TEST(a_random_model_is_asked_for_means)
     for (size_t i = 0; i < PIXELS; i++) /* three steps of half the budget, uphill */
         ck_assert_double_eq_tol((double)last_asked[i], (double)images[i] + EPS, 1e-7);
     attack_run_destroy(run);
+}
+END_TEST
+
+/* Right whatever it is shown; some of its gradients, in the order in which they are asked
+ * for, are zero. */
+static unsigned zeros_at, slopes_asked;
+
+static base_status always_right(void *user, float *logits, const float *x, size_t count,
+                                base_error *err)
+{
+    (void)user, (void)x, (void)err;
+    for (size_t i = 0; i < count; i++) {
+        logits[2 * i] = 1;
+        logits[2 * i + 1] = 0;
+    }
+    return BASE_OK;
+}
+
+static base_status zero_by_turns(void *user, float *d_images, const float *d_logits,
+                                 base_error *err)
+{
+    (void)user, (void)d_logits, (void)err;
+    for (size_t i = 0; i < PIXELS; i++)
+        d_images[i] = zeros_at >> slopes_asked & 1 ? 0 : 1;
+    slopes_asked++;
+    return BASE_OK;
+}
+
+/* No gradient at the start of the first round is told, and nothing else. */
+START_TEST(the_first_gradient_is_looked_at)
+{
+    static const struct {
+        unsigned zeros;
+        size_t told;
+    } cases[] = {{0, 0}, {1, 1}, {2, 0}, {6, 0}, {8, 0}, {62, 0}, {63, 1}};
+    attack_target target = script_target(1, always_right);
+    const attack_config config = script_config();
+
+    target.gradient = zero_by_turns;
+    write_script();
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        attack_run *run = NULL;
+
+        zeros_at = cases[c].zeros;
+        slopes_asked = 0;
+        ck_assert_int_eq(attack_run_create(&run, &target, &config, images, labels, 1, NULL),
+                         BASE_OK);
+        ck_assert_int_eq(attack_run_add(run, "pgd:steps=3,restarts=2", NULL), BASE_OK);
+        ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+        ck_assert_uint_eq(slopes_asked, 6);
+        ck_assert_uint_eq(attack_run_result(run, 0)->zero_grad, cases[c].told);
+        attack_run_destroy(run);
+    }
 }
 END_TEST
 
@@ -301,6 +402,11 @@ START_TEST(a_stop_is_told_where_it_was)
         ck_assert_int_eq(run->clean_done, after >= 2);
         ck_assert(!attack_run_result(run, 0)->complete);
         ck_assert_uint_eq(attack_run_clean(run), after < 2 ? 0 : 7);
+        run->entries[0].result.seconds = 1000; /* what was before the stop counts */
+        left = SIZE_MAX;
+        ck_assert_int_eq(attack_run_go(run, &err), BASE_OK);
+        ck_assert_double_gt(attack_run_result(run, 0)->seconds, 1000);
+        ck_assert_double_lt(attack_run_result(run, 0)->seconds, 2000);
         attack_run_destroy(run);
     }
 }
@@ -454,7 +560,9 @@ int main(void)
     TCase *core = tcase_create("Core");
 
     tcase_add_test(core, among_equals_the_lowest_class_comes_first);
+    tcase_add_test(core, aims_go_round_the_label);
     tcase_add_test(core, a_random_model_is_asked_for_means);
+    tcase_add_test(core, the_first_gradient_is_looked_at);
     tcase_add_loop_test(core, experts_are_held_while_it_searches, 0, 4);
     tcase_add_test(core, neighbours_are_looked_at_like_this);
     tcase_add_loop_test(core, a_stop_is_told_where_it_was, 0, 2);
