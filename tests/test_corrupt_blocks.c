@@ -24,7 +24,8 @@ static void close_rig(void)
 
 /* ---- scratch memory ------------------------------------------------------------------ */
 
-/* Pieces are aligned, no two share a byte, and what was taken after a mark is taken again. */
+/* Pieces are aligned, no two share a byte, and what was taken after a mark is taken
+ * again. */
 START_TEST(scratch_is_taken_back_to_a_mark)
 {
     enum { PIECES = 40 };
