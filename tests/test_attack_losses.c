@@ -99,6 +99,47 @@ START_TEST(prediction_takes_the_lowest_class_on_ties)
 }
 END_TEST
 
+/* Of equal logits the lowest class is meant, in each place of each loss. */
+START_TEST(gradients_take_the_lowest_class_on_ties)
+{
+    static const struct {
+        attack_loss loss;
+        float z[5];
+        int32_t y, t;
+        double value, d[5];
+    } cases[] = {
+        {ATTACK_LOSS_MARGIN, {1, 2, 2, 0, 2}, 3, -1, 2, {0, 1, 0, -1, 0}},
+        {ATTACK_LOSS_MARGIN, {1, 2, 2, 0, 2}, 1, -1, 0, {0, -1, 1, 0, 0}},
+        {ATTACK_LOSS_MARGIN, {2, 1, 2, 2, 0}, 0, -1, 0, {-1, 0, 1, 0, 0}},
+        {ATTACK_LOSS_REACH_TARGET, {2, 1, 2, 2, 0}, 0, 1, -1, {-1, 1, 0, 0, 0}},
+        {ATTACK_LOSS_MARGIN_TARGET, {2, 1, 2, 2, 0}, 3, 2, 0, {0, 0, 1, -1, 0}},
+        /* order 0, 2, 1: (3 - 0) / (3 - 1) */
+        {ATTACK_LOSS_DLR, {3, 1, 3, 1, 0}, 4, -1, 1.5, {-0.25, 0.75, 0, 0, -0.5}},
+        /* order 0, 2, 1, 3: (1 - 0) / (3 - (1 + 1) / 2) */
+        {ATTACK_LOSS_DLR_TARGET,
+         {3, 1, 3, 1, 0},
+         4,
+         1,
+         0.5,
+         {-0.25, 0.625, 0, 0.125, -0.5}},
+        /* nothing but equals: a difference of 1e-12 is taken */
+        {ATTACK_LOSS_DLR, {5, 5, 5, 5, 5}, 1, -1, 0, {1e12, -1e12, 0, 0, 0}},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        float d[5] = {7, 7, 7, 7, 7};
+        const double value =
+            attack_loss_compute(d, cases[i].loss, cases[i].z, 5, cases[i].y, cases[i].t);
+
+        ck_assert_double_eq_tol(value, cases[i].value, 1e-9);
+        for (size_t c = 0; c < 5; c++)
+            ck_assert_msg(fabs((double)d[c] - cases[i].d[c]) <=
+                              1e-6 * (1 + fabs(cases[i].d[c])),
+                          "case %zu, class %zu: %g", i, c, (double)d[c]);
+    }
+}
+END_TEST
+
 START_TEST(too_few_classes_fall_back)
 {
     const float z[3] = {1, 2.5f, 0};
@@ -152,6 +193,7 @@ int main(void)
     tcase_add_test(core, gradients_match_finite_differences);
     tcase_add_test(core, ratio_ignores_shift_and_scale);
     tcase_add_test(core, prediction_takes_the_lowest_class_on_ties);
+    tcase_add_test(limits, gradients_take_the_lowest_class_on_ties);
     tcase_add_test(limits, too_few_classes_fall_back);
     tcase_add_test(limits, logits_that_are_no_numbers_have_no_class);
     tcase_add_test(limits, huge_logits_stay_finite);

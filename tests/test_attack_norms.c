@@ -136,13 +136,17 @@ END_TEST
 
 START_TEST(steps_follow_the_norm)
 {
-    const float x[2] = {0.5f, 0.5f}, g[2] = {3, -4}, none[2] = {0, 0};
+    const float x[2] = {0.5f, 0.5f}, g[2] = {3, -4}, faint[2] = {3e-9f, -4e-9f},
+                none[2] = {0, 0};
     float p[2];
 
     attack_ascend(p, x, g, 0.1, x, 2, ATTACK_NORM_LINF, 1);
     ck_assert_double_eq_tol((double)p[0], (double)0.6f, 1e-6);
     ck_assert_double_eq_tol((double)p[1], (double)0.4f, 1e-6);
     attack_ascend(p, x, g, 0.1, x, 2, ATTACK_NORM_L2, 1);
+    ck_assert_double_eq_tol((double)p[0], (double)0.56f, 1e-6);
+    ck_assert_double_eq_tol((double)p[1], (double)0.42f, 1e-6);
+    attack_ascend(p, x, faint, 0.1, x, 2, ATTACK_NORM_L2, 1); /* as far */
     ck_assert_double_eq_tol((double)p[0], (double)0.56f, 1e-6);
     ck_assert_double_eq_tol((double)p[1], (double)0.42f, 1e-6);
     for (int norm = 0; norm < 2; norm++) {

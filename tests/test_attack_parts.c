@@ -1,5 +1,6 @@
 /* test_attack_parts.c - Square's schedule, windows and patterns; phases of L1-APGD;
  * Adam. */
+#include "attacks/attacks_internal.h"
 #include "attacks/parts_internal.h"
 
 #include <math.h>
@@ -68,6 +69,46 @@ START_TEST(patterns_have_unit_norm)
 }
 END_TEST
 
+/* In L2 Square begins with tiles of a fifth of the height, two pixels at least, in the
+ * middle of images of any shape: all of these pixels move, by the whole budget together. */
+START_TEST(tiles_lie_in_the_middle)
+{
+    enum { CHANNELS = 2, MOST = CHANNELS * 26 * 26 };
+    static const struct {
+        size_t height, width, side;
+    } cases[] = {{25, 25, 5}, {17, 26, 3}, {26, 17, 5}, {11, 7, 2}, {9, 9, 2},
+                 {4, 40, 2},  {40, 4, 4},  {40, 5, 5},  {1, 9, 1},  {9, 1, 1}};
+    static float x[MOST], point[MOST], delta[MOST], best[MOST];
+    const attack_spec spec = {.method = &attack_method_square};
+
+    for (size_t i = 0; i < MOST; i++)
+        x[i] = 0.5f;
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        const size_t h = cases[c].height, w = cases[c].width, s = cases[c].side;
+        const attack_task task = {.channels = CHANNELS,
+                                  .height = h,
+                                  .width = w,
+                                  .count = CHANNELS * h * w,
+                                  .norm = ATTACK_NORM_L2,
+                                  .eps = 0.3,
+                                  .spec = &spec};
+        attack_lane lane = {.task = &task, .x = x, .point = point, .array = {best, delta}};
+
+        ck_assert_uint_le(task.count, MOST);
+        ck_assert_int_eq(attack_method_square.begin(&lane), ATTACK_WANT_LOGITS);
+        for (size_t i = 0; i < task.count; i++) {
+            const size_t row = i / w % h, column = i % w;
+            const bool inside = row - h % s / 2 < h / s * s && row >= h % s / 2 &&
+                                column - w % s / 2 < w / s * s && column >= w % s / 2;
+            ck_assert_msg((point[i] != 0.5f) == inside, "%zu x %zu at %zu, %zu", h, w, row,
+                          column);
+        }
+        ck_assert_double_eq_tol(attack_distance(point, x, task.count, ATTACK_NORM_L2), 0.3,
+                                1e-5);
+    }
+}
+END_TEST
+
 START_TEST(phases_add_up)
 {
     size_t steps[3];
@@ -103,6 +144,7 @@ int main(void)
     tcase_add_test(core, sides_are_rounded_odd_and_inside);
     tcase_add_test(core, pattern_of_side_three_is_as_by_hand);
     tcase_add_test(core, patterns_have_unit_norm);
+    tcase_add_test(core, tiles_lie_in_the_middle);
     tcase_add_test(core, phases_add_up);
     tcase_add_test(core, adam_first_moves_by_lr);
     suite_add_tcase(suite, core);

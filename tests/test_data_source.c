@@ -607,6 +607,35 @@ START_TEST(one_other_file_of_three_is_other_data)
 }
 END_TEST
 
+/* Members of one archive are told apart by where they lie in it. */
+START_TEST(other_members_of_an_archive_are_other_data)
+{
+    char *path = NULL, *list = test_path(root, "list.txt"),
+         *other = test_path(root, "other.txt");
+    FILE *tar = set_tar_open(&path, root, "x.tar");
+
+    set_name_member(tar, "1.png");
+    set_name_member(tar, "2.png");
+    set_name_member(tar, "3.png");
+    set_tar_end(tar);
+    const data_source_options one = {.allow_single_class = true};
+    const char *text = "x.tar!1.png\t0\nx.tar!2.png\t0\n",
+               *moved = "x.tar!1.png\t0\nx.tar!3.png\t0\n";
+    test_write(list, text, strlen(text));
+    for (int same = 0; same < 2; same++) {
+        test_write(other, same ? text : moved, strlen(text));
+        data_source *a = set_open(list, &one), *b = set_open(other, &one);
+        ck_assert_uint_eq(data_source_shared(a, b), same ? 2 : 0);
+        ck_assert(data_source_same(a, b) == same);
+        data_source_close(a);
+        data_source_close(b);
+    }
+    base_free(other);
+    base_free(list);
+    base_free(path);
+}
+END_TEST
+
 START_TEST(a_folder_of_train_and_val_is_read_by_split)
 {
     const data_source_options train = {.split = "train"}, test = {.split = "test"};
@@ -829,6 +858,7 @@ int main(void)
     tcase_add_test(core, what_is_left_out_is_one_line_by_reason);
     tcase_add_test(core, the_same_files_are_known_as_such);
     tcase_add_test(core, one_other_file_of_three_is_other_data);
+    tcase_add_test(core, other_members_of_an_archive_are_other_data);
     tcase_add_test(core, a_folder_of_train_and_val_is_read_by_split);
     tcase_add_test(core, the_fingerprint_tells_other_data);
     tcase_add_test(core, a_file_that_changed_is_a_bad_sample_with_its_reason);

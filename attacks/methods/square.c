@@ -191,14 +191,13 @@ static attack_want next(attack_lane *lane)
 {
     square_state *s = lane->state;
     const attack_task *task = lane->task;
-    const bool wrong = lane->prediction != lane->label;
 
-    if (s->step == 0 || wrong || lane->value > s->best) {
+    if (lane->prediction != lane->label || s->step == task->plan.steps)
+        return ATTACK_WANT_NO_MORE;
+    if (s->step == 0 || lane->value > s->best) {
         s->best = lane->value;
         memcpy(lane->array[BEST], lane->point, task->count * sizeof(float));
     }
-    if (wrong || s->step == task->plan.steps)
-        return ATTACK_WANT_NO_MORE;
 
     const attack_spec *spec = task->spec;
     const double p = attack_square_share(spec->settings.p, s->step, task->plan.steps,
