@@ -1,4 +1,5 @@
 /* test_train_adversary.c - images that training makes worse: feasible, keyed, worse. */
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_target.h"
 #include "train/train_internal.h"
@@ -354,7 +355,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_adversary");
-    TCase *training = tcase_create("Training");
+    TCase *training = test_case_of_threads("Training");
 
     tcase_add_checked_fixture(training, setup, teardown);
     tcase_add_loop_test(training, worse_images_are_feasible_keyed_and_worse, 0, 3);

@@ -2,6 +2,7 @@
  * which weights they hold, what a run that goes on takes from them and what it refuses. */
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_trainer.h"
 
@@ -404,7 +405,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_checkpoints");
-    TCase *files = tcase_create("Files");
+    TCase *files = test_case_of_threads("Files");
 
     tcase_add_checked_fixture(files, setup, teardown);
     tcase_add_test(files, checkpoints_and_evaluations_come_when_asked_for);

@@ -2,6 +2,7 @@
  * must hold, whether the run in a folder is that of a recipe; words of other programs. */
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_trainer.h"
 #include "tests/test_says.h"
@@ -454,7 +455,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_files");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, a_folder_means_its_best_checkpoint);

@@ -3,6 +3,7 @@
  * not. */
 #include <jansson.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_trainer.h"
 
@@ -361,7 +362,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_keys");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, every_key_of_a_recipe_does_something);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
 #include "tests/test_says.h"
@@ -370,7 +371,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_loop");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, a_run_evaluates_saves_and_steps);
     tcase_add_test(core, a_run_that_goes_on_makes_the_evaluation_it_owes);

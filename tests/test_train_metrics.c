@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_trainer.h"
 
@@ -549,7 +550,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_metrics");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, a_line_of_training_tells_of_its_steps);

@@ -3,6 +3,7 @@
  * augmentation. */
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_trainer.h"
 
@@ -575,7 +576,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_parts");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, words_become_routers_with_settings);

@@ -1,6 +1,7 @@
 /* test_train_ranks.c - runs whose ranks are threads of this process: the files of a run are
  * those of one rank whatever the number of ranks, through stops, resumptions and failures
  * of a single rank. */
+#include "tests/test_leaks.h"
 #include "tests/test_peers.h"
 #include "tests/test_ranks.h"
 #include "tests/test_run.h"
@@ -360,8 +361,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_ranks");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_set_timeout(core, 300);
     tcase_set_timeout(limits, 300);

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_says.h"
 #include "train/train.h"
@@ -563,7 +564,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_recipe_limits");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_test(core, each_number_has_its_range);
     tcase_add_test(core, combinations_just_fit_or_are_refused_by_their_key);

@@ -2,6 +2,7 @@
  * is taken, and every line that is told, whole. */
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_trainer.h"
 
@@ -108,6 +109,13 @@ START_TEST(what_would_be_another_network_is_refused_by_its_key)
         {{"router.layers=0,1"},
          {NULL},
          "block 0 has experts in '%' and an MLP in the recipe (router.layers)"},
+        {{NULL},
+         {"model.prelogits=5"},
+         "'%' lacks the tensor 'pre_logits.fc.weight', the recipe's network is another"},
+        {{"model.prelogits=5"},
+         {"model.prelogits=6"},
+         "'%' has another shape of the tensor 'pre_logits.fc.weight', the recipe's network "
+         "is another"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -363,7 +371,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_start");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, what_would_be_another_network_is_refused_by_its_key);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_trainer.h"
 #include "tests/test_says.h"
@@ -573,7 +574,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_state");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_checked_fixture(core, setup_run, teardown_run);
     tcase_add_test(core, a_state_as_it_was_is_gone_on_with);

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_trainer.h"
 
@@ -546,7 +547,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_step");
-    TCase *data = tcase_create("Data"), *steps = tcase_create("Steps");
+    TCase *data = test_case_of_threads("Data"), *steps = test_case_of_threads("Steps");
 
     tcase_add_checked_fixture(data, setup, teardown);
     tcase_add_test(data, order_and_crops_move_from_epoch_to_epoch);

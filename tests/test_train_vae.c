@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
 #include "tests/test_says.h"
@@ -494,7 +495,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("train_vae");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_loop_test(core, measures_are_sums_over_the_images, 0, 3);

@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -239,7 +240,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_ceiling");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_set_timeout(core, 60);
     tcase_add_test(core, products_add_up_to_the_models_operations);

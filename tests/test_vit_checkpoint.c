@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -790,8 +791,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_checkpoint");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, a_saved_network_is_the_same_network);
     tcase_add_test(core, bf16_rounds_to_nearest_even);

@@ -1,6 +1,7 @@
 /* test_vit_config.c - named sizes, blocks with experts, refusals, JSON there and back. */
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -737,8 +738,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_config");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, what_is_not_said_is_as_documented);
     tcase_add_test(core, every_named_size_makes_a_network);

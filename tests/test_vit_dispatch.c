@@ -2,6 +2,7 @@
  * of experts (routing.md 0.3, 0.4 and 2). */
 #include <omp.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router.h"
 
 enum { ROOM = 4096 };
@@ -393,8 +394,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_dispatch");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, capacity_is_that_of_the_examples);
     tcase_add_test(core, golden_tokens_are_kept_in_vanilla_order);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "vit/run_internal.h"
@@ -409,7 +410,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_draws");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_test(core, dropout_hangs_on_each_part_of_its_key);
     tcase_add_test(core, dropout_leaves_the_share_that_is_asked_for);

@@ -4,6 +4,7 @@
 #include <check.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "tests/test_says.h"
@@ -199,7 +200,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_frozen");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_loop_test(core, gradients_of_the_rest_are_the_same_to_the_bit, 0, CASES);
     tcase_add_test(core, a_frozen_trunk_computes_what_it_does_in_evaluation);

@@ -8,6 +8,7 @@
 #include "test_run.h"
 #include "vit/model_internal.h"
 #include "vit/vit.h"
+#include "tests/test_leaks.h"
 
 /* The project promises 1e-4 and 1e-3 for fp32 against any other implementation; on these
  * small networks 8.3e-7 and 1.5e-6 were seen, so a term that is missing somewhere shows. */
@@ -379,9 +380,9 @@ END_TEST
 static Suite *suite(void)
 {
     Suite *s = suite_create("vit golden");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
+    TCase *gradient = test_case_of_threads("Gradient");
 
     tcase_add_loop_test(core, evaluation_agrees_with_pytorch, 0, FILE_COUNT);
     tcase_add_loop_test(limits, one_image_alone_gives_the_same_logits, 0, FILE_COUNT);

@@ -2,6 +2,7 @@
  * V-MoE that are made of it: tensors in pieces of several shards, and every refusal by its
  * text. */
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/files/raw_internal.h"
@@ -513,7 +514,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_index");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

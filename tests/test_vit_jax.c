@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/files/raw_internal.h"
@@ -475,7 +476,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_jax");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, members_of_an_ensemble_answer_as_the_authors);
     tcase_add_test(core, a_training_state_gives_its_parameters);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_npz.h"
 #include "tests/test_run.h"
@@ -624,7 +625,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_jax_names");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_loop_test(core, every_tensor_finds_its_place, 0, STYLES);
     tcase_add_test(core, what_is_not_said_is_as_published);

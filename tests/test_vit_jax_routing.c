@@ -3,6 +3,7 @@
  * (tests/golden/vmoe-jax/routing.safetensors, by tests/reference/pack_routing.py). */
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_vit_router_rig.h"
 
@@ -190,7 +191,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_jax_routing");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_loop_test(core, tokens_go_where_the_authors_send_them, 0,
                         sizeof cases / sizeof cases[0]);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "vit/vit_internal.h"
 
@@ -534,7 +535,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_kernels");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
     tcase_add_checked_fixture(core, setup, NULL);
     tcase_add_checked_fixture(limits, setup, NULL);
     tcase_add_loop_test(core, gelu_equals_the_formula, 0, SETS);

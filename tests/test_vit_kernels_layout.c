@@ -4,6 +4,7 @@
 #include <check.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "vit/vit_internal.h"
 
@@ -88,7 +89,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit kernels layout");
-    TCase *core = tcase_create("core");
+    TCase *core = test_case_of_threads("core");
 
     tcase_add_test(core, weights_lie_in_blocks_with_zeros_around);
     suite_add_tcase(suite, core);

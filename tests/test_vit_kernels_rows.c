@@ -3,6 +3,7 @@
 #include <check.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "vit/vit_internal.h"
 
@@ -48,7 +49,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit kernels rows");
-    TCase *core = tcase_create("core");
+    TCase *core = test_case_of_threads("core");
 
     tcase_add_test(core, rows_of_every_length_arrive);
     suite_add_tcase(suite, core);

@@ -2,6 +2,7 @@
  * against finite differences and by hand; targets of smoothed and mixed labels. */
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -164,9 +165,9 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_loss");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
+    TCase *gradient = test_case_of_threads("Gradient");
 
     tcase_add_loop_test(core, losses_and_gradients_are_those_of_pytorch, 0, 2);
     tcase_add_test(core, softmax_of_two_classes_by_hand);

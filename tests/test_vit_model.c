@@ -2,6 +2,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -603,8 +604,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_model");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, dense_sizes_count_as_timm_counts);
     tcase_add_test(core, parameters_lie_side_by_side_under_timms_names);

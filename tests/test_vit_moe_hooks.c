@@ -6,6 +6,7 @@
  * shares. */
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "vit/routers/router_pass_internal.h"
@@ -564,8 +565,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_moe_hooks");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
+    TCase *gradient = test_case_of_threads("Gradient");
 
     tcase_add_test(core, a_join_without_momentum_is_the_residual);
     tcase_add_loop_test(core, inference_equals_the_pass_that_keeps_everything, 0, CASES);

@@ -1,6 +1,7 @@
 /* test_vit_npz.c - NumPy's .npz as networks are read from it: every type, storage and
  * format, which of them are read, and every refusal by its text. */
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_npz.h"
 #include "tests/test_run.h"
@@ -313,7 +314,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_npz");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

@@ -2,6 +2,7 @@
  * outputs and metadata, weights to the bit, and a graph in which every value is made once
  * and before it is used. What onnxruntime computes with them: reference/onnx_referee.py. */
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_onnx.h"
 #include "tests/test_run.h"
@@ -323,7 +324,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_onnx");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

@@ -3,6 +3,7 @@
  * asked by reference/onnx_referee.py. */
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_onnx_run.h"
 #include "tests/test_run.h"
 
@@ -172,7 +173,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_onnx_values");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, every_kind_of_network_gives_its_logits);

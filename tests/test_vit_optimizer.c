@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -677,8 +678,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_optimizer");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, decay_is_on_matrices_only);
     tcase_add_loop_test(core, steps_are_those_of_pytorch, 0, CASES);

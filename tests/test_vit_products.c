@@ -6,6 +6,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "vit/vit_internal.h"
@@ -396,7 +397,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_products");
-    TCase *core = tcase_create("Core"), *network_case = tcase_create("Network");
+    TCase *core = test_case_of_threads("Core"),
+          *network_case = test_case_of_threads("Network");
     tcase_add_loop_test(core, linear_layers_equal_plain_sums, 0, 2 * SHAPES);
     tcase_add_loop_test(core, packed_weights_follow_their_version, 0, 2);
     tcase_add_loop_test(core, products_of_heads_equal_plain_sums, 0, 2);

@@ -5,6 +5,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "vit/vit.h"
@@ -233,7 +234,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit profile");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
     tcase_add_test(core, parts_have_their_names);
     tcase_add_test(core, parts_add_up_to_the_passes);
     tcase_add_test(core, dense_networks_spend_nothing_on_experts);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_peers.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
@@ -483,7 +484,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_ranks");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_set_timeout(core, 300);
     tcase_add_loop_test(core, ranks_end_with_the_same_bits, 0, CASES);

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "vit/vit.h"
@@ -216,7 +217,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_recompute");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
     tcase_add_loop_test(core, every_number_is_the_same_to_the_bit, 0, CASES);
     tcase_add_test(core, bf16_is_the_same_to_the_bit);
     tcase_add_test(core, every_router_draws_and_chooses_the_same_again);

@@ -1,6 +1,7 @@
 /* test_vit_report.c - what a run says of its routing: tokens, probabilities and losses of
  * every router in training and in evaluation; who is kept by the capacity, the order and
  * the groups of the mode; and calls that make no sense, refused in words. */
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "tests/test_vit_router.h"
@@ -318,7 +319,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_report");
-    TCase *core = tcase_create("Core"), *limit = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limit = test_case_of_threads("Limits");
 
     tcase_add_checked_fixture(core, setup, NULL);
     tcase_add_checked_fixture(limit, setup, NULL);

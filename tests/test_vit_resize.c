@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -117,8 +118,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_resize");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, grids_are_those_of_torch);
     tcase_add_test(core, a_constant_stays_constant);

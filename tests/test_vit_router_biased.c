@@ -1,6 +1,7 @@
 /* test_vit_router_biased.c - routers that keep one number an expert: golden numbers of
  * routing-newer.md 16 and 17, when and by what the numbers move; and the controls of its
  * section 20. Whole networks of them: test_vit_state.c. */
+#include "tests/test_leaks.h"
 #include "tests/test_slope.h"
 #include "tests/test_vit_router_rig.h"
 #include "tests/test_says.h"
@@ -472,7 +473,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_biased");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, loss_free_has_the_golden_gates_and_gradient);
     tcase_add_test(core, loss_free_gates_of_scores_that_vanish_are_equal);

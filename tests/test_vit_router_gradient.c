@@ -1,6 +1,7 @@
 /* test_vit_router_gradient.c - router logits are shown, and a loss of them reaches the
  * pixels: against central finite differences, with the choice of experts held and with it
  * free. */
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "tests/test_says.h"
@@ -204,7 +205,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_gradient");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_loop_test(core, probabilities_are_the_softmax_of_the_logits, 0, ROUTERS);
     tcase_add_loop_test(core, a_loss_of_the_routers_reaches_the_pixels, 0, 2 * ROUTERS);

@@ -2,6 +2,7 @@
  * (routing.md 7, a reconstruction): what holds for every similarity, the cases in which
  * nothing is mixed, refusals, and whole networks against finite differences. Their numbers
  * against PyTorch are in test_vit_golden.c. */
+#include "tests/test_leaks.h"
 #include "tests/test_slope.h"
 #include "tests/test_vit_router_rig.h"
 #include "vit/routers/graph_internal.h"
@@ -397,8 +398,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_graph");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
+    TCase *gradient = test_case_of_threads("Gradient");
 
     tcase_add_loop_test(core, rows_of_similarities_and_of_mixed_scores_sum_to_one, 0, 2);
     tcase_add_loop_test(core, mixing_probabilities_does_not_lower_the_entropy, 0, 2);

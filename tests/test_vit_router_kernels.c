@@ -1,6 +1,7 @@
 /* test_vit_router_kernels.c - the vectorised loops of routing against plain sums and the C
  * library's exp, in the build for any processor and in the one chosen here, at sizes that
  * fill no block. */
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router.h"
 #include "vit/routers/router_kernels_internal.h"
 
@@ -179,7 +180,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_kernels");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_loop_test(core, softmax_equals_the_formula, 0, 2);
     tcase_add_loop_test(core, columns_of_the_plan_equal_plain_sums, 0, 2);

@@ -1,6 +1,7 @@
 /* test_vit_router_math.c - softmax, top-k, gates and auxiliary losses in double precision
  * against the golden numbers of the design (routing.md 0.4, 1, 2) and central differences.
  */
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router.h"
 #include "vit/routers/router_pass_internal.h"
 
@@ -363,9 +364,9 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_math");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
+    TCase *gradient = test_case_of_threads("Gradient");
 
     tcase_add_test(core, renormalised_gates_have_the_golden_values);
     tcase_add_test(core, balance_loss_has_the_golden_value_and_gradient);

@@ -2,6 +2,7 @@
  * layers carried: the numbers of routing.md 6, the cases in which nothing is left of them,
  * refusals, and whole networks against finite differences. Their numbers against PyTorch
  * are in test_vit_golden.c. */
+#include "tests/test_leaks.h"
 #include "tests/test_slope.h"
 #include "tests/test_vit_router_rig.h"
 
@@ -267,8 +268,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_momentum");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
+    TCase *gradient = test_case_of_threads("Gradient");
 
     tcase_add_loop_test(core, without_momentum_the_network_is_that_of_softmax, 0, 2);
     tcase_add_test(core, heavy_ball_carries_its_momentum);

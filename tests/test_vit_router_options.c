@@ -1,5 +1,6 @@
 /* test_vit_router_options.c - the table of routers, options as text, and what is refused.
  */
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router.h"
 #include "tests/test_says.h"
 
@@ -561,8 +562,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_options");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, table_names_the_routers_in_order);
     tcase_add_test(core, options_have_the_defaults_and_ranges_that_are_told);

@@ -1,6 +1,7 @@
 /* test_vit_router_pairs.c - routers that give a token any number of experts, and the plan
  * that chooses in evaluation too: the golden numbers of the design (routing.md 3, 9, 10)
  * and what must equal what. Finite differences are in test_vit_router_pass.c. */
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router_rig.h"
 
 /* The golden logits through a whole router: x = Z, the weight is the unit matrix; one
@@ -451,7 +452,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_pairs");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, usmoe_has_the_golden_scores_and_pairs);
     tcase_add_test(core, usmoe_divides_by_the_sum_over_all_experts);

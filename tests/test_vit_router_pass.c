@@ -1,6 +1,7 @@
 /* test_vit_router_pass.c - whole routers as the network runs them, single precision at the
  * border: central differences of gates and losses, and what every pass keeps in training
  * and evaluation (routing.md 4.4, 4.9, 4.11). Numbers are in test_vit_router_steps.c. */
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router_rig.h"
 
 /* Central differences of the loss by at [count] into out. False when the choice of experts
@@ -295,9 +296,9 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_pass");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
+    TCase *gradient = test_case_of_threads("Gradient");
 
     tcase_add_loop_test(core, evaluation_sees_every_token_alone, 0, VARIANTS);
     tcase_add_test(core, draws_follow_the_token_not_the_batch);

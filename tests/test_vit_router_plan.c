@@ -3,6 +3,7 @@
  * invariants (4.11). */
 #include <omp.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router.h"
 
 enum { WORK = 20000 };
@@ -516,9 +517,9 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_plan");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
+    TCase *gradient = test_case_of_threads("Gradient");
     const int recipe_count = (int)(sizeof recipes / sizeof recipes[0]);
 
     tcase_add_loop_test(core, plan_and_gates_have_the_golden_values, 0, 2);

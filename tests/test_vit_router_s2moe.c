@@ -1,6 +1,7 @@
 /* test_vit_router_s2moe.c - router s2moe: the identities of routing.md 8, its contrast, and
  * its backward pass against finite differences. What it computes, against PyTorch:
  * test_vit_golden.c. */
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "tests/test_says.h"
@@ -331,8 +332,10 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_s2moe");
-    TCase *core = tcase_create("Core"), *contrast = tcase_create("Contrast");
-    TCase *gradient = tcase_create("Gradient"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"),
+          *contrast = test_case_of_threads("Contrast");
+    TCase *gradient = test_case_of_threads("Gradient"),
+          *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, without_noise_training_is_that_of_softmax);
     tcase_add_test(core, evaluation_is_that_of_softmax_to_the_bit);

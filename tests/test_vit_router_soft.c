@@ -1,5 +1,6 @@
 /* test_vit_router_soft.c - Soft MoE and adaptive clustering: golden numbers of
  * routing-newer.md 18 and 19, identities, whole networks against finite differences. */
+#include "tests/test_leaks.h"
 #include "tests/test_slope.h"
 #include "tests/test_vit_router_rig.h"
 #include "vit/run_internal.h"
@@ -531,7 +532,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_soft");
-    TCase *core = tcase_create("Core"), *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core"),
+          *gradient = test_case_of_threads("Gradient");
 
     tcase_add_test(core, soft_has_the_golden_slots_outputs_and_gradients);
     tcase_add_test(core, soft_reports_its_weights);

@@ -1,6 +1,7 @@
 /* test_vit_router_steps.c - whole routers on the golden tokens of the design, and the steps
  * on which they balance: which are drawn, what they change, over which tokens (routing.md
  * 0.4, 3, 4). */
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router_rig.h"
 
 /* ---- the golden tokens through the pass: width 3, the weight an identity ------------- */
@@ -612,7 +613,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_steps");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_add_test(core, sinkhorn_balances_in_training_only);
     tcase_add_loop_test(core, ssr_step_has_the_golden_gates_and_gradients, 0, 5);

@@ -1,6 +1,7 @@
 /* test_vit_router_xmoe.c - the cosine router: golden numbers of the design (routing.md 5),
  * what does not change its logits, first values, refusals. Finite differences are in
  * test_vit_router_pass.c. */
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router_rig.h"
 #include "tests/test_says.h"
 
@@ -257,7 +258,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_router_xmoe");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, golden_numbers_are_met);
     tcase_add_test(core, lengths_of_tokens_and_experts_do_not_matter);

@@ -1,6 +1,7 @@
 /* test_vit_routing_fix.c - replaying the choice of experts: an image's own sets change no
  * bit, another's change the answer, and the backward pass is that of the network with these
  * sets. */
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "tests/test_says.h"
@@ -214,8 +215,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_routing_fix");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
+    TCase *gradient = test_case_of_threads("Gradient");
 
     tcase_add_loop_test(core, own_sets_change_no_bit, 0, ROUTERS);
     tcase_add_loop_test(core, other_sets_are_followed, 0, ROUTERS);

@@ -6,6 +6,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "vit/vit.h"
@@ -408,8 +409,9 @@ int main(void)
 {
     const int count = sizeof cases / sizeof cases[0];
     Suite *suite = suite_create("vit_run");
-    TCase *core = tcase_create("Core"), *gradient = tcase_create("Gradient");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"),
+          *gradient = test_case_of_threads("Gradient");
+    TCase *limits = test_case_of_threads("Limits");
     tcase_add_loop_test(core, evaluation_of_one_image_ignores_its_neighbours, 0, count);
     tcase_add_loop_test(core, steps_allocate_nothing_and_repeat_to_the_bit, 0, count);
     tcase_add_loop_test(core, accumulated_halves_equal_the_whole_batch, 0, 3);

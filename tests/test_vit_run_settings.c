@@ -1,5 +1,6 @@
 /* test_vit_run_settings.c - what a run shows and changes besides its passes: the input of
  * its routers, the capacity that it goes by. */
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 
@@ -167,7 +168,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_run_settings");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_checked_fixture(core, setup, NULL);
     tcase_add_checked_fixture(limits, setup, NULL);

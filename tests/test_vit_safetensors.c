@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -471,8 +472,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_safetensors");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_set_timeout(limits, 60); /* sanitizers */
     tcase_add_test(core, what_is_written_is_read);

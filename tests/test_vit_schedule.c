@@ -1,4 +1,5 @@
 /* test_vit_schedule.c - learning rates by hand. */
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -125,8 +126,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_schedule");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, warm_up_is_linear_and_ends_at_the_peak);
     tcase_add_test(core, cosine_passes_through_its_middle);

@@ -2,6 +2,7 @@
  * networks that together have everything: along it, and away from it by half as much, the
  * loss changes as it says. Quick; number by number and bit by bit: test_vit_run.c and the
  * routers' own. */
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 
@@ -270,7 +271,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_slopes");
-    TCase *gradient = tcase_create("Gradient");
+    TCase *gradient = test_case_of_threads("Gradient");
 
     tcase_add_test(gradient, what_is_planned_is_enough);
     tcase_add_test(gradient, losses_rise_as_gradients_say);

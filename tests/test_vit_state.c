@@ -1,5 +1,6 @@
 /* test_vit_state.c - networks of routers with state, which no gradient moves: the gradients
  * of all else, sums over micro-batches, averages, weights that stay as drawn. */
+#include "tests/test_leaks.h"
 #include "tests/test_slope.h"
 #include "tests/test_vit_router_rig.h"
 #include "vit/run_internal.h"
@@ -207,7 +208,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_state");
-    TCase *core = tcase_create("Core"), *gradient = tcase_create("Gradient");
+    TCase *core = test_case_of_threads("Core"),
+          *gradient = test_case_of_threads("Gradient");
 
     tcase_add_test(core, micro_batches_add_their_loads);
     tcase_add_test(core, averages_may_hold_the_state_itself);

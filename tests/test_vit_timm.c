@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 
@@ -212,7 +213,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_timm");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_loop_test(core, every_kind_answers_as_timm, 0, CASES);
     tcase_add_loop_test(core, every_kind_survives_as_a_checkpoint_of_ours, 0, CASES);

@@ -2,6 +2,7 @@
  * drawn, the rest stays. */
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_model.h"
 #include "tests/test_run.h"
 #include "vit/vit.h"
@@ -155,8 +156,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_upcycle");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, every_expert_is_a_copy_of_the_mlp);
     tcase_add_test(core, an_upcycled_network_computes_what_the_dense_one_did);

@@ -1,4 +1,5 @@
 /* test_vit_usage.c - load metrics of an MoE layer (routing.md 12). */
+#include "tests/test_leaks.h"
 #include "tests/test_vit_router.h"
 
 enum { TOKENS = 4, EXPERTS = 3 };
@@ -354,8 +355,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_usage");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, golden_loads_have_the_golden_metrics);
     tcase_add_test(core, dropped_assignments_orphans_and_lost_gates_are_counted);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "vit/vae/vae.h"
 #include "vit/vit.h"
@@ -765,8 +766,9 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("vit_vae");
-    TCase *core = tcase_create("Core"), *gradient = tcase_create("Gradient"),
-          *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"),
+          *gradient = test_case_of_threads("Gradient"),
+          *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, losses_are_those_of_what_is_shown);
     tcase_add_test(core, a_network_of_zeros_is_the_prior);
