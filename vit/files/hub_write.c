@@ -214,10 +214,8 @@ static base_status text_write(const char *folder, const char *name, const char *
     if (!path)
         return base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", folder);
     base_status status = base_writer_open(&writer, path, err);
-    if (status == BASE_OK && fputs(text, writer.file) < 0) {
-        status = base_fail_errno(err, "cannot write '%s'", path);
-        base_writer_abandon(&writer);
-    } else if (status == BASE_OK) {
+    if (status == BASE_OK) {
+        fputs(text, writer.file); /* committing tells of what was not written */
         status = base_writer_commit(&writer, err);
     }
     base_free(path);
