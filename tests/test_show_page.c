@@ -318,6 +318,45 @@ START_TEST(lines_by_name_have_lines_of_all_beside_them)
 }
 END_TEST
 
+/* A line goes by x; rows without an x, wherever they stand, change nothing. */
+START_TEST(lines_go_by_x_past_rows_without_one)
+{
+    static const show_column columns[] = {{"y", "y"}, {0}};
+    char *page[2];
+
+    for (size_t i = 0; i < 2; i++) {
+        const show_block blocks[] = {
+            {SHOW_LINES, .path = i ? "bare[]" : "gaps[]", .columns = columns, .x = "x"},
+            {0}};
+        json_t *rows = json_array();
+
+        for (int x = 9; x > 0; x--) {
+            if (i == 0)
+                json_array_append_new(rows, json_pack("{s:n, s:i}", "x", "y", 7 * x));
+            json_array_append_new(
+                rows, json_pack("{s:i, s:i}", "x", x * 7 % 10, "y", x * 7 % 10 * x));
+        }
+        json_object_set_new(show_document_json(document), i ? "bare" : "gaps", rows);
+        page[i] = page_of(blocks);
+    }
+    holds(page[1], "<path");
+    ck_assert_msg(strcmp(page[0], page[1]) == 0, "rows without x change the figure");
+    base_free(page[0]);
+    base_free(page[1]);
+}
+END_TEST
+
+/* A full bar is what the block says, even where a value is more. */
+START_TEST(bars_have_the_scale_of_their_block)
+{
+    static const show_column columns[] = {{"", "net"}, {"", "top1", SHOW_NUMBER}, {0}};
+    static const show_block blocks[] = {
+        {SHOW_BARS, .path = "table[]", .columns = columns, .high = 0.5}, {0}};
+
+    page_holds(blocks, "width:50.00%");
+}
+END_TEST
+
 START_TEST(lines_have_as_many_names_as_there_are)
 {
     enum { NAMES = 70 };
@@ -542,6 +581,8 @@ int main(void)
     tcase_add_test(page, cells_of_a_heat_map_stand_below_their_columns);
     tcase_add_test(page, shares_of_a_row_are_told_of_counts);
     tcase_add_test(page, lines_by_name_have_lines_of_all_beside_them);
+    tcase_add_test(page, lines_go_by_x_past_rows_without_one);
+    tcase_add_test(page, bars_have_the_scale_of_their_block);
     tcase_add_test(page, lines_have_as_many_names_as_there_are);
     tcase_add_test(page, the_first_points_of_a_long_line_do_not_stretch_its_axis);
     tcase_add_test(page, axes_have_room_around_a_flat_line_and_each_name_once);
