@@ -163,7 +163,7 @@ START_TEST(mlps_of_a_dense_network_become_experts)
         program_run(dir, FROM, STILL, "router.layers=1", "router.experts=3", NULL);
 
     ck_assert_msg(r.code == 0, "%s", r.err);
-    ck_assert_msg(strstr(r.err, "experts of 1 blocks are copies of its MLPs, their routers "
+    ck_assert_msg(strstr(r.err, "experts of 1 block are copies of its MLP, their routers "
                                 "drawn anew") != NULL,
                   "%s", r.err);
     program_result_free(&r);
