@@ -241,6 +241,16 @@ START_TEST(lists_say_what_a_line_lacks)
     source = set_open(path, &two);
     set_lists(source, "1 1/000000-b.png\n");
     data_source_close(source);
+    set_name_file(root, "\xef\xbb\xbf"
+                        "b.png"); /* only the file's first bytes are such a mark */
+    set_text("list.txt", "b.png\t1\n\xef\xbb\xbf"
+                         "b.png\t0\n");
+    source = set_open(path, &two);
+    set_holds(source, 0, "b.png");
+    set_holds(source, 1,
+              "\xef\xbb\xbf"
+              "b.png");
+    data_source_close(source);
     set_text("list.txt", "b.png\t 1.0 \tdog\n");
     source = set_open(path, &two);
     set_lists(source, "1 1/000000-b.png\n");
@@ -252,10 +262,24 @@ START_TEST(lists_say_what_a_line_lacks)
     set_refused(path, &two, BASE_FORMAT,
                 "line 1: no such file; between a path and its label "
                 "stands a tab, and here is none: 'b.png 0'");
+    set_text("list.txt", "b.png;0\n");
+    char *spec = base_text("list:%s", path);
+    set_refused(spec, &two, BASE_FORMAT, "here is none: 'b.png;0'");
+    set_text("list.txt", "b.png/a b\n"); /* a folder that is none is another matter */
+    set_refused(spec, &two, BASE_IO, "list.txt' line 1: cannot open 'b.png/a b': ");
+    base_free(spec);
     set_text("list.csv", "b.png,0\n");
     set_refused(csv, &two, BASE_FORMAT, "here is none: 'b.png,0'");
     set_text("list.txt", "b.png\t0\nb.png 1\n");
     set_refused(path, &two, BASE_FORMAT, "line 2: no tab with a label after it");
+    char *archive;
+    FILE *tar = set_tar_open(&archive, root, "x.tar");
+    set_member(tar, "a", '5', "", 0);
+    set_name_member(tar, "a/1.png");
+    set_tar_end(tar);
+    set_text("list.txt", "x.tar!a/1.png\t0\nx.tar!a\t1\n"); /* a folder is no file */
+    set_refused(path, &two, BASE_FORMAT, "x.tar' holds no 'a'");
+    base_free(archive);
     test_write(path, "b.png\t0\n#c.png\t1\0\tx\n", 21);
     set_refused(path, &two, BASE_FORMAT, "line 2 has a byte 0");
     test_write(path, "b.png\t0\n#c.png\t1\0", 18);
@@ -436,6 +460,90 @@ START_TEST(cifars_files_are_those_of_their_part)
 }
 END_TEST
 
+/* Of a file as long as the published ones: each sample has the number of its record. The
+ * files are holes. */
+START_TEST(cifars_records_are_numbered_to_the_last)
+{
+    enum { RECORDS = 10000, LOOKED_AT = 8 };
+    static const size_t at[LOOKED_AT] = {0, 1, 1535, 1536, 3071, 3072, 6143, 9999};
+
+    for (int fine = 0; fine < 2; fine++) {
+        const char *file = fine ? "test.bin" : "test_batch.bin";
+        const size_t record = fine ? 3074 : 3073;
+        char *path = test_path(root, file), name[64], want[64];
+
+        set_file(root, file, "", 0);
+        ck_assert_int_eq(truncate(path, (off_t)(RECORDS * record)), 0);
+        data_source *source = set_open(path, &one);
+        ck_assert_uint_eq(data_source_count(source), RECORDS);
+        for (size_t i = 0; i < LOOKED_AT; i++) {
+            snprintf(want, sizeof want, "0/%s-%05zu.png", fine ? "test" : "test_batch",
+                     at[i]);
+            ck_assert_str_eq(data_source_relative_name(source, at[i], name, sizeof name),
+                             want);
+        }
+        data_source_close(source);
+        base_free(path);
+    }
+}
+END_TEST
+
+/* Names of classes: lines without anything do not count, nor those beyond the classes; a
+ * list of the user's comes first. A file of another name has one label a record. */
+START_TEST(cifars_classes_have_the_names_beside_them)
+{
+    enum { RECORD = 3073 };
+    static unsigned char bytes[2 * RECORD];
+    static const char *const list[] = {"x", "y", "z", "3", "4",  "5",
+                                       "6", "7", "8", "9", "10", "11"};
+    const data_source_options listed = {
+        .class_list = list, .class_list_count = 12, .allow_single_class = true};
+    char *path = test_path(root, "other.bin"), *spec, *want;
+    data_source *source;
+    base_error err = {0};
+
+    bytes[0] = 2;
+    set_file(root, "test_batch.bin", bytes, sizeof bytes);
+    set_text("batches.meta.txt",
+             "\n\r\nc0\r\nc1\n\n\nc2\nc3\nc4\nc5\nc6\nc7\nc8\nc9\nc10\nc11\n");
+    source = set_open(root, &one);
+    ck_assert_uint_eq(data_source_classes(source), 10);
+    for (size_t c = 0; c < 10; c++) {
+        const char name[] = {'c', (char)('0' + c), 0};
+        ck_assert_str_eq(data_source_class_name(source, c), name);
+    }
+    ck_assert_ptr_null(data_source_class_name(source, 10));
+    set_lists(source, "2 c2/test_batch-00000.png\n0 c0/test_batch-00001.png\n");
+    data_source_close(source);
+    set_text("batches.meta.txt", "c0"); /* fewer: the others are numbers */
+    source = set_open(root, &one);
+    ck_assert_str_eq(data_source_class_name(source, 0), "c0");
+    ck_assert_str_eq(data_source_class_name(source, 1), "1");
+    data_source_close(source);
+    source = set_open(root, &listed);
+    ck_assert_uint_eq(data_source_classes(source), 12);
+    set_lists(source, "2 z/test_batch-00000.png\n0 x/test_batch-00001.png\n");
+    data_source_close(source);
+    set_file(root, "other.bin", bytes, sizeof bytes);
+    spec = base_text("cifar-bin:%s", path);
+    source = set_open(spec, &one);
+    set_lists(source, "2 2/other-00000.png\n0 c0/other-00001.png\n");
+    data_source_close(source);
+    base_free(spec);
+    base_free(path);
+    path = test_path(root, "test_batch.bin");
+    set_file(root, "test_batch.bin", "", 0);
+    source = NULL;
+    ck_assert_int_eq(data_source_open(&source, path, &one, &err), BASE_FORMAT);
+    want = base_text("'%s' has 0 bytes, expected a multiple of 3073: a label and 3072 "
+                     "bytes for each image",
+                     path);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+    base_free(path);
+}
+END_TEST
+
 START_TEST(a_tree_of_corruptions_lists_its_parts_and_opens_each)
 {
     data_imagenet_c *tree = NULL;
@@ -573,6 +681,8 @@ int main(void)
     tcase_add_test(core, labels_of_shards_are_numbers_texts_or_names);
     tcase_add_test(core, cifars_binary_files_become_pixels);
     tcase_add_test(core, cifars_files_are_those_of_their_part);
+    tcase_add_test(core, cifars_records_are_numbered_to_the_last);
+    tcase_add_test(core, cifars_classes_have_the_names_beside_them);
     tcase_add_test(core, a_tree_of_corruptions_lists_its_parts_and_opens_each);
     tcase_add_test(core, a_class_map_decides_the_labels);
     tcase_add_test(core, a_model_trained_on_numbers_knows_imagenets_ids);

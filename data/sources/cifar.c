@@ -31,6 +31,12 @@ static size_t label_bytes(const char *path)
     return strcmp(name, "train.bin") == 0 || strcmp(name, "test.bin") == 0 ? 2 : 0;
 }
 
+/* Bytes of a record; of a file of another name one label is taken. */
+static size_t record_bytes(const char *path)
+{
+    return PIXELS + (label_bytes(path) == 2 ? 2 : 1);
+}
+
 static bool is_file(const char *path)
 {
     struct stat info;
@@ -107,8 +113,7 @@ static base_status scan_file(data_source *source, uint32_t number, base_error *e
 {
     const char *path = data_files_path(source->files, number);
     const uint64_t bytes = data_files_bytes(source->files, number);
-    const size_t labels = label_bytes(path) ? label_bytes(path) : 1;
-    const size_t each = labels + PIXELS;
+    const size_t each = record_bytes(path), labels = each - PIXELS;
     base_status status = BASE_OK;
     unsigned char label[2];
 
@@ -207,13 +212,14 @@ static base_status cifar_read(const data_source *source, const data_record *reco
 static void cifar_relative(const data_source *source, size_t i, char *out, size_t out_bytes)
 {
     const data_record *r = data_index_at(&source->index, i);
-    const char *name = base_name(data_files_path(source->files, r->container));
+    const char *path = data_files_path(source->files, r->container);
+    const char *name = base_name(path);
     char class[DATA_NAME_MAX];
 
     data_class_folder(class, sizeof class, source, r->label);
     snprintf(out, out_bytes, "%s%.*s-%05zu.png", class,
              (int)(strlen(name) - (data_ends_in(name, ".bin") ? 4 : 0)), name,
-             (size_t)(r->offset / PIXELS));
+             (size_t)(r->offset / record_bytes(path)));
 }
 
 const data_layout data_layout_cifar = {
