@@ -124,8 +124,8 @@ static void network_put(const card *c)
     size_t blocks[VIT_DEPTH_MAX];
 
     fprintf(c->out, "## Network\n\n| | |\n|---|---|\n");
-    fprintf(c->out, "| input | %d x %d pixels, %d channels, patches of %d |\n", v->image,
-            v->image, v->channels, v->patch);
+    fprintf(c->out, "| input | %d x %d pixels, %d channel%s, patches of %d |\n", v->image,
+            v->image, v->channels, v->channels == 1 ? "" : "s", v->patch);
     fprintf(c->out, "| blocks | %d, width %d, %d heads, MLP %d |\n", v->depth, v->width,
             v->heads, v->mlp);
     if (vit_config_is_sparse(v)) {
