@@ -106,6 +106,32 @@ START_TEST(a_terminal_aligns_and_leaves_out_what_nobody_has)
 }
 END_TEST
 
+/* One column is a table, too; notes stand below their rows, of the first part alone. */
+START_TEST(tables_of_one_column_and_with_notes)
+{
+    static const show_column one[] = {{"network", "net", .note = "of {of:n}"}, {0}};
+    static const show_column wide[] = {
+        {"network of a long name", "net", .note = "of {of:n}"},
+        {"a first column of a very long title", "n", SHOW_COUNT},
+        {"a second column of a very long title", "of", SHOW_COUNT, .note = "{nothing}"},
+        {0}};
+    static const show_block narrow[] = {{SHOW_TABLE, .path = "table[]", .columns = one},
+                                        {0}};
+    static const show_block parts[] = {{SHOW_TABLE, .path = "table[]", .columns = wide},
+                                       {0}};
+    terminal_is(narrow, "network\nfirst\n    of 20\n=cmd()\n    of 20\n");
+    terminal_is(parts, "network of a long name  a first column of a very long title\n"
+                       "first                                                    10\n"
+                       "    of 20\n"
+                       "=cmd()                                                    5\n"
+                       "    of 20\n"
+                       "\n"
+                       "network of a long name  a second column of a very long title\n"
+                       "first                                                     20\n"
+                       "=cmd()                                                    20\n");
+}
+END_TEST
+
 /* Of the table's column and the card whose title has no value nothing is left. */
 START_TEST(titles_hold_values_or_leave_their_column_out)
 {
@@ -458,6 +484,7 @@ int main(void)
     tcase_add_test(core, texts_with_a_value_that_is_missing_are_none);
     tcase_add_test(core, settings_keep_their_kind);
     tcase_add_test(core, a_terminal_aligns_and_leaves_out_what_nobody_has);
+    tcase_add_test(core, tables_of_one_column_and_with_notes);
     tcase_add_test(core, titles_hold_values_or_leave_their_column_out);
     tcase_add_test(core, names_are_whole_where_a_table_stands_in_parts);
     tcase_add_test(core, wide_texts_give_way_to_numbers);
