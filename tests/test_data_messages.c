@@ -517,6 +517,34 @@ START_TEST(parts_and_folders_around_are_told)
 END_TEST
 
 /* Tiny ImageNet's list of classes in another order than torchvision's. */
+/* Folders beside the parts are told as far as there is room. */
+START_TEST(many_folders_beside_parts_are_cut)
+{
+    enum { LONG = 120, ROOM = 399 };
+    char name[LONG + 20], rest[600] = "";
+    base_error err = {0};
+    data_source *source = NULL;
+
+    set_name_file(root, "train/a/1.png");
+    set_name_file(root, "val/a/1.png");
+    for (char c = 'A'; c < 'E'; c++) {
+        memset(name, c, LONG);
+        name[LONG] = '\0';
+        snprintf(rest + strlen(rest), sizeof rest - strlen(rest), "%s'%s'",
+                 rest[0] ? ", " : "", name);
+        snprintf(name + LONG, sizeof name - LONG, "/a/1.png");
+        set_name_file(root, name);
+    }
+    ck_assert_int_eq(data_source_open(&source, root, NULL, &err), BASE_USAGE);
+    char *want = base_text("'%s' has the folders 'train', 'val', parts of a data set, and "
+                           "beside them %.*s: say which is meant, with --split or the "
+                           "folder's own path",
+                           root, ROOM, rest);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+}
+END_TEST
+
 START_TEST(lists_of_classes_in_another_order_are_told)
 {
 #define TINY "train/n1/1.png|train/n2/2.png|val/n1/3.png|val/n2/4.png|wnids.txt="
@@ -747,6 +775,7 @@ int main(void)
     tcase_add_test(core, lists_are_read_line_by_line);
     tcase_add_test(core, long_lines_of_lists_are_told);
     tcase_add_test(core, parts_and_folders_around_are_told);
+    tcase_add_test(core, many_folders_beside_parts_are_cut);
     tcase_add_test(core, lists_of_classes_in_another_order_are_told);
     tcase_add_test(core, archives_say_what_lies_in_them);
     tcase_add_test(core, what_means_nothing_is_said);

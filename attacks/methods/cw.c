@@ -80,11 +80,11 @@ static attack_want next_round(attack_lane *lane)
     cw_state *s = lane->state;
     const attack_spec *spec = lane->task->spec;
 
-    if (s->succeeded) {
-        s->high = s->high > 0 ? fmin(s->high, s->c) : s->c;
+    if (s->succeeded) { /* c lies between the two */
+        s->high = s->c;
         s->c = (s->low + s->high) / 2;
     } else {
-        s->low = fmax(s->low, s->c);
+        s->low = s->c;
         s->c = s->high > 0 ? (s->low + s->high) / 2 : 10 * s->c;
     }
     s->round++;

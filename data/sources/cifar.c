@@ -186,7 +186,7 @@ static base_status cifar_scan(data_source *source, const data_source_options *op
     source->channels = 3;
     source->labelling = DATA_LABELS_NUMBERS;
     data_source_options wider = *options;
-    if (!options->class_list && wider.classes_of_model < known)
+    if (wider.classes_of_model < known)
         wider.classes_of_model = known;
     status = data_source_finish(source, &wider, err);
     return status == BASE_OK ? name_classes(source, options, err) : status;
