@@ -447,7 +447,7 @@ START_TEST(other_files_are_not_removed)
     ck_assert_int_eq(remove(own), 0);
     ck_assert_int_eq(vit_model_save_hub(model, weights, "other", VIT_PRECISION_FP32, &err),
                      BASE_IO);
-    ck_assert_msg(strstr(err.text, weights) != NULL, "%s", err.text);
+    test_says(err.text, "cannot write the folder 'hub/model.safetensors': Not a directory");
     ck_assert(!test_exists(part));
     base_free(part);
     base_free(own);

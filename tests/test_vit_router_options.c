@@ -82,6 +82,12 @@ START_TEST(table_names_the_routers_in_order)
     ck_assert(!vit_router_uses_k("nearest"));
     ck_assert(!vit_router_replays(&(vit_router_config){.name = "nearest"}));
     ck_assert_ptr_null(vit_router_caution(&(vit_router_config){.name = "nearest"}));
+    vit_router_config scales;
+    ck_assert_int_eq(vit_router_select(&scales, "acmoe", NULL), BASE_OK);
+    ck_assert_int_eq(vit_router_set(&scales, "scope", "batch", NULL), BASE_OK);
+    ck_assert_str_eq(vit_router_caution(&scales),
+                     "Adaptive clustering holds its scales constant in the gradient, and "
+                     "an image's scales depend on its neighbours (router.scope = batch).");
     ck_assert(vit_router_sinkhorn_steps(&(vit_router_config){.name = "nearest"}, 9) == 0);
 }
 END_TEST
