@@ -1,9 +1,11 @@
 /* test_train_checkpoints.c - a run and its files: when checkpoints and evaluations come,
  * which weights they hold, what a run that goes on takes from them and what it refuses. */
+#include <inttypes.h>
 #include <math.h>
 
 #include "tests/test_leaks.h"
 #include "tests/test_run.h"
+#include "tests/test_says.h"
 #include "tests/test_trainer.h"
 
 typedef struct diary {
@@ -360,6 +362,8 @@ START_TEST(other_data_are_refused_by_their_name)
     sample_folder_make(other);
     sample_picture_save(more, 2, 9);
     trainer_open(&t, folder, false, NULL, SET("train.epochs=1"));
+    const uint64_t began[2] = {data_source_fingerprint(t.train),
+                               data_source_fingerprint(t.val)};
     ck_assert_int_eq(train_trainer_run(&t, &err), BASE_OK);
     train_trainer_destroy(&t);
     for (int val = 0; val < 2; val++) {
@@ -367,9 +371,13 @@ START_TEST(other_data_are_refused_by_their_name)
         bool found = false;
         trainer_open(&t, folder, true, NULL, SET("train.epochs=1", set));
         ck_assert_int_eq(train_state_load(&t, &found, &err), BASE_MISMATCH);
-        ck_assert_msg(strstr(err.text, val ? "validation data" : "training data") != NULL,
-                      "%s", err.text);
+        char *want = base_text("~the %s data 'other' has fingerprint %016" PRIx64
+                               ", the run began with %016" PRIx64,
+                               val ? "validation" : "training",
+                               data_source_fingerprint(val ? t.val : t.train), began[val]);
+        test_says(err.text, want);
         train_trainer_destroy(&t);
+        base_free(want);
         base_free(set);
     }
     base_free(more);
