@@ -388,6 +388,26 @@ START_TEST(trees_have_severities_1_to_5_and_clean_images_0)
 }
 END_TEST
 
+/* '#' parts a file of arrays from its severity, and is a letter in names of folders. */
+START_TEST(folders_may_have_any_name)
+{
+    char *where = test_path(root, "set#1");
+
+    set_name_file(root, "set#1/fog/2/a/1.png");
+    set_name_file(root, "set#1/fog/2/b/2.png");
+    data_imagenet_c *tree = open_tree(where);
+    data_source *source = NULL;
+    base_error err = {0};
+    ck_assert_msg(data_imagenet_c_source(&source, tree, 0, NULL, &err) == BASE_OK, "%s",
+                  err.text);
+    ck_assert_str_eq(data_source_layout(source), "folder");
+    set_lists(source, "0 a/1.png\n1 b/2.png\n");
+    data_source_close(source);
+    data_imagenet_c_close(tree);
+    base_free(where);
+}
+END_TEST
+
 START_TEST(known_corruptions_stand_in_the_papers_order)
 {
     static const char *const known[] = {"clean",         "gaussian_noise",
@@ -515,6 +535,7 @@ int main(void)
     tcase_add_test(core, a_zip_may_list_its_last_member_first);
     tcase_add_test(core, all_of_a_tar_is_one_data_set);
     tcase_add_test(core, trees_have_severities_1_to_5_and_clean_images_0);
+    tcase_add_test(core, folders_may_have_any_name);
     tcase_add_test(core, known_corruptions_stand_in_the_papers_order);
     tcase_add_test(core, names_of_members_are_taken_apart);
     tcase_add_test(core, trees_are_known_by_what_is_in_them);
