@@ -138,6 +138,13 @@ START_TEST(edit_distance_counts_edits)
     ck_assert_uint_eq(base_edit_distance("kitten", "sitting"), 3);
     ck_assert_uint_eq(base_edit_distance("flaw", "lawn"), 2);
     ck_assert_uint_eq(base_edit_distance("lr", "rl"), 2);
+    ck_assert_uint_eq(base_edit_distance("epochs", "epoch"), 1);
+    ck_assert_uint_eq(base_edit_distance("steps", "teps"), 1);
+    ck_assert_uint_eq(base_edit_distance("abcdefg", "aceg"), 3);
+    ck_assert_uint_eq(base_edit_distance("aceg", "abcdefg"), 3);
+    ck_assert_uint_eq(base_edit_distance("learning", "lean"), 4);
+    ck_assert_uint_eq(base_edit_distance("weight-decay", "decay"), 7);
+    ck_assert_uint_eq(base_edit_distance("decay", "weight-decay"), 7);
 }
 END_TEST
 

@@ -355,6 +355,13 @@ START_TEST(kaggles_tree_is_read_by_split)
     source = set_open(root, &train);
     set_lists(source, "-1 ILSVRC2012_test_00000001.JPEG\n");
     data_source_close(source);
+    train.split = NULL; /* the folder itself says so */
+    char *path = test_path(root, "ILSVRC/Data/CLS-LOC/test");
+    source = set_open(path, &train);
+    ck_assert_str_eq(data_source_layout(source), "kaggle");
+    set_lists(source, "-1 ILSVRC2012_test_00000001.JPEG\n");
+    data_source_close(source);
+    base_free(path);
 }
 END_TEST
 

@@ -295,6 +295,11 @@ static void counts_work(test_rank *rank)
     RANK_CHECK(rank, d.kind[MESH_KIND_EXCHANGE].calls == 0);
     for (size_t kind = 0; kind < MESH_KINDS; kind++)
         RANK_CHECK(rank, d.kind[kind].waited >= 0);
+    for (size_t less = 0; less < 2; less++) { /* in parts from 1 MiB on */
+        RANK_CHECK(rank, mesh_broadcast(world, 1, data, LARGE / 2 - less, &err) == BASE_OK);
+        RANK_CHECK(rank,
+                   mesh_counted(rank->mesh).kind[MESH_KIND_BROADCAST].calls == 5 + less);
+    }
     base_free(data);
 }
 
