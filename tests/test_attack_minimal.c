@@ -111,9 +111,11 @@ START_TEST(cw_makes_all_steps_when_asked)
         config.early_stop = !all;
         attack_run *run = toy_attack(&model, "cw:steps=60,rounds=3,c=1e-4", &config);
         const double evaluations = attack_run_result(run, 0)->forward_evals;
-        if (all)
+        if (all) {
             ck_assert_double_eq(evaluations, TOY_IMAGES * 3.0 * 61);
-        else
+            ck_assert_double_eq(attack_run_result(run, 0)->grad_evals,
+                                TOY_IMAGES * 3.0 * 60);
+        } else
             ck_assert_double_lt(evaluations, TOY_IMAGES * 2.0 * 61);
         attack_run_destroy(run);
     }

@@ -227,10 +227,12 @@ START_TEST(clean_baseline_files_do_not_need_libjpeg)
         data_health health;
         unsigned char *bytes;
         const size_t size = jpeg_make(&bytes, &jpeg_kinds[k], 40, 40, 85);
-        ck_assert_int_eq(data_decode(&image, &health, decoder, bytes, size, NULL, 0, NULL),
-                         BASE_OK);
-        ck_assert_msg(data_decode_quick_count(decoder) == quick[k], "%s",
-                      jpeg_kinds[k].name);
+        for (uint64_t n = 1; n <= 2; n++) { /* the second time with tables that are there */
+            ck_assert_int_eq(
+                data_decode(&image, &health, decoder, bytes, size, NULL, 0, NULL), BASE_OK);
+            ck_assert_msg(data_decode_quick_count(decoder) == (quick[k] ? n : 0), "%s, %d",
+                          jpeg_kinds[k].name, (int)n);
+        }
         data_image_destroy(&image);
         data_decoder_destroy(decoder);
         free(bytes);

@@ -431,15 +431,40 @@ START_TEST(what_is_no_image_is_ignored_and_counted)
     ck_assert_int_eq(symlink("nowhere", link), 0);
     char *pipe = test_path(root, "b/pipe.png"); /* 8 */
     ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+    char *through = test_path(root, "b/through.png"); /* 9: a file as if it were a folder */
+    ck_assert_int_eq(symlink("y.jpeg/x.png", through), 0);
+    char *itself = test_path(root, "b/itself.png"); /* 10 */
+    ck_assert_int_eq(symlink("itself.png", itself), 0);
     data_source *source = set_open(root, NULL);
 
     set_lists(source, "0 a/x.JpG\n1 b/y.jpeg\n");
-    ck_assert_uint_eq(data_source_ignored(source), 8);
+    ck_assert_uint_eq(data_source_ignored(source), 10);
     ck_assert_str_eq(data_source_notice(source),
                      "1 images outside of any class folder ignored");
     data_source_close(source);
     base_free(link);
     base_free(pipe);
+    base_free(through);
+    base_free(itself);
+}
+END_TEST
+
+/* What cannot be looked at for another reason must not be missing in silence. */
+START_TEST(a_name_that_cannot_be_looked_at_is_an_error)
+{
+    char name[301], *link = test_path(root, "b/x.png");
+    data_source *source = NULL;
+    base_error err = {0};
+
+    set_name_file(root, "a/x.png");
+    set_name_file(root, "b/y.png");
+    memset(name, 'n', 300);
+    name[300] = 0;
+    ck_assert_int_eq(symlink(name, link), 0);
+    ck_assert_int_eq(data_source_open(&source, root, NULL, &err), BASE_IO);
+    ck_assert_ptr_null(source);
+    ck_assert_ptr_nonnull(strstr(err.text, "/b': File name too long"));
+    base_free(link);
 }
 END_TEST
 
@@ -854,6 +879,7 @@ int main(void)
     tcase_add_loop_test(core, a_part_held_out_and_the_rest_are_the_whole, 0, 2);
     tcase_add_loop_test(core, too_much_cannot_be_held_out, 0, 5);
     tcase_add_test(core, what_is_no_image_is_ignored_and_counted);
+    tcase_add_test(core, a_name_that_cannot_be_looked_at_is_an_error);
     tcase_add_test(core, links_are_followed_but_not_in_circles);
     tcase_add_test(core, what_is_left_out_is_one_line_by_reason);
     tcase_add_test(core, the_same_files_are_known_as_such);

@@ -215,14 +215,14 @@ static base_status repeatable(attack_bench *bench, base_error *err)
 
 /* ---- C14 ----------------------------------------------------------------------------- */
 
-/* Probabilities: all in [0, 1], sum 1. */
+/* Probabilities: none below 0, sum 1. */
 static bool is_distribution(const float *z, size_t classes)
 {
     double sum = 0;
     bool inside = true;
 
     for (size_t j = 0; j < classes; j++) {
-        inside &= z[j] >= 0 && z[j] <= 1;
+        inside &= z[j] >= 0;
         sum += (double)z[j];
     }
     return inside && fabs(sum - 1) <= 1e-5;
