@@ -240,6 +240,67 @@ START_TEST(clean_baseline_files_do_not_need_libjpeg)
 }
 END_TEST
 
+/* What cameras and editors put in front changes nothing, unless it casts doubt on the
+ * colours. */
+START_TEST(segments_of_applications_do_not_need_libjpeg)
+{
+    static const struct {
+        const char *bytes;
+        size_t count;
+        bool quick, bare; /* without the JFIF of libjpeg */
+    } cases[] = {
+        {"\xff\xe1\0\x0c"
+         "Exif\0\0MM\0*",
+         14, true, false},
+        {"\xff\xe2\0\x0f"
+         "ICC_PROFILE\0\1",
+         17, true, false},
+        {"\xff\xed\0\x04xy", 6, true, false},
+        {"\xff\xfe\0\x07hello", 9, true, false},
+        {"\xff\xe0\0\x04xy", 6, true, false}, /* JFIF by another name */
+        {"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0", 18, true, false},
+        {"\xff\xe0\0\x10JFIF\0\2\1\0\0\1\0\1\0\0", 18, false, false},
+        {"\xff\xee\0\x0e"
+         "Adobe\0d\0\0\0\0\1",
+         16, true, false},
+        {"\xff\xee\0\x0e"
+         "Adobe\0d\0\0\0\0\0",
+         16, true, false}, /* JFIF's word counts */
+        {"\xff\xee\0\x0e"
+         "Adobe\0d\0\0\0\0\1",
+         16, true, true},
+        {"\xff\xee\0\x0e"
+         "Adobe\0d\0\0\0\0\0",
+         16, false, true}, /* RGB */
+        {"\xff\xed\0\x04xy", 6, true, true},
+    };
+
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        data_decoder *decoder = decoder_make(NULL, false), *slow = decoder_make(NULL, true);
+        data_image a = {0}, b = {0};
+        data_health health;
+        unsigned char *bytes, more[8192];
+        const size_t size = jpeg_make(&bytes, &jpeg_kinds[1], 40, 40, 85);
+        const size_t count = cases[k].count, from = cases[k].bare ? 2 + 18 : 2;
+        const size_t all = 2 + count + size - from;
+        ck_assert_uint_le(size + count, sizeof more);
+        memcpy(more, bytes, 2);
+        memcpy(more + 2, cases[k].bytes, count);
+        memcpy(more + 2 + count, bytes + from, size - from);
+        ck_assert_int_eq(data_decode(&a, &health, decoder, more, all, NULL, 0, NULL),
+                         BASE_OK);
+        ck_assert_int_eq(data_decode(&b, &health, slow, more, all, NULL, 0, NULL), BASE_OK);
+        ck_assert_msg(data_decode_quick_count(decoder) == cases[k].quick, "case %zu", k);
+        ck_assert_mem_eq(a.pixels, b.pixels, 40 * 40 * 3);
+        data_image_destroy(&a);
+        data_image_destroy(&b);
+        data_decoder_destroy(decoder);
+        data_decoder_destroy(slow);
+        free(bytes);
+    }
+}
+END_TEST
+
 /* Whatever is wrong with a file, both ways say the same. */
 START_TEST(damage_is_judged_as_libjpeg_judges_it)
 {
@@ -628,6 +689,7 @@ int main(void)
     tcase_add_test(core, a_part_equals_that_part_of_the_whole);
     tcase_add_test(core, a_part_at_a_scale_equals_that_part_of_the_whole);
     tcase_add_test(core, clean_baseline_files_do_not_need_libjpeg);
+    tcase_add_test(core, segments_of_applications_do_not_need_libjpeg);
     tcase_add_test(core, shaping_on_the_way_equals_shaping_the_whole);
     tcase_add_test(core, scaled_decoding_is_near_and_only_where_pixels_are_left_over);
     tcase_add_test(core, normalising_by_arithmetic_equals_the_table);
