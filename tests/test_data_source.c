@@ -492,6 +492,25 @@ START_TEST(links_are_followed_but_not_in_circles)
 }
 END_TEST
 
+START_TEST(links_alone_can_be_class_folders)
+{
+    char *other = test_folder_make();
+    char *a = test_path(root, "a"), *b = test_path(root, "b");
+
+    set_name_file(other, "x.png");
+    ck_assert_int_eq(symlink(other, a), 0);
+    ck_assert_int_eq(symlink(other, b), 0);
+    set_name_file(root, "loose.png");
+    data_source *source = set_open(root, NULL);
+    ck_assert_str_eq(data_source_layout(source), "folder");
+    set_lists(source, "0 a/x.png\n1 b/x.png\n");
+    data_source_close(source);
+    base_free(a);
+    base_free(b);
+    test_folder_remove(other);
+}
+END_TEST
+
 START_TEST(what_is_left_out_is_one_line_by_reason)
 {
     char line[300];
@@ -881,6 +900,7 @@ int main(void)
     tcase_add_test(core, what_is_no_image_is_ignored_and_counted);
     tcase_add_test(core, a_name_that_cannot_be_looked_at_is_an_error);
     tcase_add_test(core, links_are_followed_but_not_in_circles);
+    tcase_add_test(core, links_alone_can_be_class_folders);
     tcase_add_test(core, what_is_left_out_is_one_line_by_reason);
     tcase_add_test(core, the_same_files_are_known_as_such);
     tcase_add_test(core, one_other_file_of_three_is_other_data);

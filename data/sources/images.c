@@ -24,6 +24,16 @@ static base_status images_prepare(data_source *source, const data_source_options
     return status == BASE_OK ? data_folder_prepare(source, options, err) : status;
 }
 
+/* Also a link to one, and where the file system does not tell. */
+static bool is_folder(DIR *dir, const struct dirent *d)
+{
+    struct stat info;
+
+    if (d->d_type != DT_LNK && d->d_type != DT_UNKNOWN)
+        return d->d_type == DT_DIR;
+    return fstatat(dirfd(dir), d->d_name, &info, 0) == 0 && S_ISDIR(info.st_mode);
+}
+
 /* Images right in it; a folder of class folders may have some too, so not for sure. */
 static int images_fits(const char *path)
 {
@@ -36,7 +46,7 @@ static int images_fits(const char *path)
     while ((d = readdir(dir)) != NULL) {
         if (d->d_name[0] == '.')
             continue;
-        if (d->d_type == DT_DIR) { /* class folders? Then "folder" it is */
+        if (is_folder(dir, d)) { /* class folders? Then "folder" it is */
             fits = 0;
             break;
         }
