@@ -201,6 +201,29 @@ START_TEST(products_of_heads_equal_plain_sums)
 }
 END_TEST
 
+/* Of more shapes than are kept the first ones are made anew. */
+START_TEST(products_of_any_number_of_shapes_are_right)
+{
+    enum { M = 11, N = 16, K = 13, SHAPES_MANY = M * N * K };
+
+    vit_exec exec = open_linear(&(vit_linear){weight, NULL, 1, 1}, VIT_PRECISION_FP32);
+    slope_fill(x, M * K, 1);
+    slope_fill(weight, K * N, 2);
+    for (size_t i = 0; i < SHAPES_MANY + 3; i++) {
+        const size_t m = 1 + i % M, n = 1 + i / M % N, k = 1 + i / (M * N) % K;
+        vit_multiply(
+            &exec, &(vit_product_shape){.batch = 1, .m = m, .n = n, .k = k, .c_fp32 = true},
+            x, weight, found);
+        multiply(expected, x, k, false, weight, n, false, NULL, m, n, k);
+        for (size_t j = 0; j < m * n; j++)
+            if (!(fabsf(found[j] - expected[j]) <= 1e-4f))
+                ck_abort_msg("%zu x %zu x %zu", m, n, k);
+    }
+    ck_assert(!atomic_load(&exec.failed));
+    vit_products_destroy(exec.products);
+}
+END_TEST
+
 START_TEST(gradients_of_weights_add_up)
 {
     enum { M = 20, LDA = 33, N = 17, LDB = 21, LDC = 40 };
@@ -402,6 +425,7 @@ int main(void)
     tcase_add_loop_test(core, linear_layers_equal_plain_sums, 0, 2 * SHAPES);
     tcase_add_loop_test(core, packed_weights_follow_their_version, 0, 2);
     tcase_add_loop_test(core, products_of_heads_equal_plain_sums, 0, 2);
+    tcase_add_test(core, products_of_any_number_of_shapes_are_right);
     tcase_add_loop_test(core, gradients_of_weights_add_up, 0, 2);
     tcase_add_loop_test(network_case, a_run_sees_weights_that_change, 0, 12);
     tcase_add_loop_test(network_case, what_a_run_keeps_changes_no_bit, 0, 4);
