@@ -196,6 +196,8 @@ int main(int argc, char **argv)
         mesh_open(&mesh, &options, &err) != BASE_OK) {
         if (launch.rank == 0)
             fprintf(stderr, "job: %s\n", err.text);
+        else
+            sleep(2); /* launchers end all when one leaves: rank 0 must have spoken */
         return err.status == BASE_USAGE ? 2 : 1;
     }
     if (strcmp(word, "transfers") == 0)
