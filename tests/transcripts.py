@@ -15,7 +15,8 @@ A transcript (tests/transcripts/NAME.txt) is a session as a user would have it, 
 Other lines go to the shell. --write records what comes now; blocks that agree keep their text. What differs between
 machines is left out by name: `#` stands for a time, a rate, a date, a version, a number of threads (MASKED, TIMES); "#
 mask KEY ..." in a transcript adds members. Numbers: counts are equal; those with a point may differ by 1e-3 of their
-size, and in tables and sentences by one unit of the last digit.
+size, and in tables and sentences by one unit of the last digit. "# needs a terminal": not run, with exit status 77,
+where there is none to be had.
 """
 import base64
 import difflib
@@ -415,6 +416,15 @@ def compare(vmoe, path, write, keep):
     return faults
 
 
+def has_terminals():
+    try:
+        for end in os.openpty():
+            os.close(end)
+    except OSError:
+        return False
+    return True
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     words = sys.argv[1:]
@@ -424,6 +434,9 @@ def main():
     bad = 0
     for name in files:
         path = pathlib.Path(name).resolve()
+        if "# needs a terminal" in path.read_text().splitlines() and not has_terminals():
+            print(f"{path.name}: no terminal can be had here (/dev/pts)")
+            sys.exit(77)
         faults = compare(pathlib.Path(vmoe).resolve(), path, write, keep)
         for fault in faults:
             print(fault)
