@@ -350,19 +350,28 @@ END_TEST
 
 /* ---- elastic ------------------------------------------------------------------------- */
 
-/* (0,0) (1,0) (0,1) to (5,7) (7,8) (4,10): x' = 2x - y + 5, y' = x + 3y + 7. */
+/* x' = 2x - y + 5, y' = x + 3y + 7 at three points. */
 START_TEST(an_affine_map_takes_its_points)
 {
-    double from[3][2] = {{0, 0}, {1, 0}, {0, 1}}, to[3][2] = {{5, 7}, {7, 8}, {4, 10}};
+    static const double places[][3][2] = {{{0, 0}, {1, 0}, {0, 1}},
+                                          {{3, -2}, {7, 5}, {-4, 11}},
+                                          {{0.5, 8}, {8, 0.5}, {9, 7}}};
     static const double expected[6] = {2, -1, 5, 1, 3, 7};
-    double m[6];
+    double from[3][2], to[3][2], m[6];
 
-    ck_assert(corrupt_affine(m, from, to));
-    for (int i = 0; i < 6; i++)
-        ck_assert_double_eq_tol(m[i], expected[i], 1e-12);
-    from[2][0] = 2;
-    from[2][1] = 0; /* on a line */
-    ck_assert(!corrupt_affine(m, from, to));
+    for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
+        memcpy(from, places[p], sizeof from);
+        for (int i = 0; i < 3; i++) {
+            to[i][0] = 2 * from[i][0] - from[i][1] + 5;
+            to[i][1] = from[i][0] + 3 * from[i][1] + 7;
+        }
+        ck_assert(corrupt_affine(m, from, to));
+        for (int i = 0; i < 6; i++)
+            ck_assert_double_eq_tol(m[i], expected[i], 1e-12);
+        for (int k = 0; k < 2; k++)
+            from[2][k] = 2 * from[1][k] - from[0][k]; /* on a line */
+        ck_assert(!corrupt_affine(m, from, to));
+    }
 }
 END_TEST
 
