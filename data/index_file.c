@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    VERSION = 5,
+    VERSION = 6,
     ORDER_MARK = 0x01020304, /* the machine's byte order */
     FLAG_FLAT = 1,
     FLAG_SPLIT = 2, /* the split of the key chose something */
