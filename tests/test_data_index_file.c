@@ -201,7 +201,7 @@ START_TEST(other_versions_sums_keys_and_lengths_are_told)
         ck_assert_int_eq(read_now(true, &err), BASE_FORMAT);
         ck_assert_str_eq(err.text, want);
     }
-    bytes[VERSION] = 5;
+    bytes[VERSION] = 6;
     base_free(want);
     want = base_text("'%s' is damaged: its sum is wrong", file);
     ck_assert_int_eq(read_now(true, &err), BASE_OK);
