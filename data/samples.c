@@ -269,9 +269,9 @@ bool data_source_same(const data_source *a, const data_source *b)
     return shared > 0 && shared == data_source_count(a) && shared == data_source_count(b);
 }
 
-/* The reason of a sample that the index knows to be bad. */
 /* ---- reading ------------------------------------------------------------------------- */
 
+/* What data_label_refused kept. */
 static base_status label_refused(int32_t label, base_error *err)
 {
     if (label == data_label_refused(INT64_MIN))
@@ -283,6 +283,7 @@ static base_status label_refused(int32_t label, base_error *err)
                                              : "");
 }
 
+/* The reason of a sample that the index knows to be bad. */
 static base_status unreadable(const data_record *r, base_error *err)
 {
     switch (r->size - DATA_SIZE_MOST) {
