@@ -330,8 +330,8 @@ def read(path):
     blocks, remarks = [], []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if line.startswith("$ "):
-            if re.search(r"vmoe [^|]*\| *head", line):
-                sys.exit(f"{path}:{number}: head closes the pipe before all is said: write sed -n 1,5p")
+            if re.search(r"vmoe [^|]*\| *(head|grep +-[a-z]*[mq])", line):
+                sys.exit(f"{path}:{number}: head and grep -m close the pipe before all is said: write sed -n 1,5p")
             blocks.append((remarks, line[2:], []))
             remarks = []
         elif line[:1] in "|!=" and line and blocks and not remarks:
