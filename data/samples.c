@@ -271,12 +271,12 @@ bool data_source_same(const data_source *a, const data_source *b)
 
 /* ---- reading ------------------------------------------------------------------------- */
 
-/* What data_label_refused kept. */
 static base_status label_refused(int32_t label, base_error *err)
 {
-    if (label == data_label_refused(INT64_MIN))
+    const int64_t n = data_label_told(label);
+
+    if (n == INT64_MIN)
         return base_fail(err, BASE_FORMAT, "label out of range: no whole number");
-    const int32_t n = label % 2 ? (-3 - label) / 2 : (label + 2) / 2;
     return base_fail(err, BASE_FORMAT, "label out of range %d%s", (int)n,
                      n == DATA_LABEL_MOST    ? " or more"
                      : n == -DATA_LABEL_MOST ? " or less"

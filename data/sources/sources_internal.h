@@ -68,6 +68,12 @@ static inline int32_t data_label_refused(int64_t n)
     return n == INT64_MIN ? -2 : held >= 0 ? -3 - 2 * held : -2 + 2 * held;
 }
 
+/* The number again. */
+static inline int64_t data_label_told(int32_t refused)
+{
+    return refused == -2 ? INT64_MIN : refused % 2 ? (-3 - refused) / 2 : (refused + 2) / 2;
+}
+
 static inline bool data_record_readable(const data_record *r)
 {
     return r->size <= DATA_SIZE_MOST;
