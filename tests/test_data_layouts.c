@@ -1,5 +1,4 @@
-/* test_data_layouts.c - WebDataset, lists, CIFAR's binary files, ImageNet-C trees, plain
- * folders; class maps. */
+/* test_data_layouts.c - WebDataset, lists, ImageNet-C trees, plain folders; class maps. */
 #include "data/data_internal.h"
 
 #include "tests/test_layouts.h"
