@@ -1,5 +1,5 @@
-/* test_data_shaped.c - files shaped on the way equal files decoded and shaped then, by every
- * set of kernels; decoding at a scale is near it. */
+/* test_data_shaped.c - files shaped on the way equal files decoded and shaped then, by
+ * every set of kernels; decoding at a scale is near it. */
 #include "data/data_internal.h"
 #include "data/shape_internal.h"
 
