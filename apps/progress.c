@@ -25,6 +25,25 @@ static int terminal_columns(void)
     return 80;
 }
 
+/* What the environment says of it; what means nothing there is told once. */
+static void interval_read(app_progress *p)
+{
+    static bool told;
+    const char *pause = getenv("VMOE_PROGRESS");
+    double seconds = 0;
+    char shown[96];
+
+    if (!pause)
+        return;
+    if (base_parse_real(&seconds, pause) && seconds >= 0) {
+        p->interval = seconds;
+    } else if (p->on && !told) {
+        fprintf(stderr, "VMOE_PROGRESS is '%s', expected seconds from 0: not used\n",
+                base_quote(shown, sizeof shown, pause));
+        told = true;
+    }
+}
+
 void app_progress_start(app_progress *p, const app_common *common, const char *what,
                         const char *unit, uint64_t total, uint64_t first)
 {
@@ -39,10 +58,7 @@ void app_progress_start(app_progress *p, const app_common *common, const char *w
     p->started = base_seconds();
     p->drawn = p->started;
     p->interval = p->terminal ? redraw_seconds : plain_first;
-    const char *pause = getenv("VMOE_PROGRESS");
-    double seconds = 0;
-    if (pause && base_parse_real(&seconds, pause) && seconds >= 0)
-        p->interval = seconds;
+    interval_read(p);
 }
 
 static void clear_line(app_progress *p)
